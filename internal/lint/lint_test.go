@@ -170,8 +170,8 @@ func TestForbiddenWords(t *testing.T) {
 			continue // binary, by the rule git uses
 		}
 		for _, w := range forbiddenWords {
-			if i := bytes.Index(b, []byte(w)); i >= 0 {
-				t.Errorf("%s:%d: contains %q", name, 1+bytes.Count(b[:i], []byte("\n")), w)
+			if before, _, found := bytes.Cut(b, []byte(w)); found {
+				t.Errorf("%s:%d: contains %q", name, 1+bytes.Count(before, []byte("\n")), w)
 			}
 		}
 	}
