@@ -63,8 +63,8 @@ var layers = []layer{
 	{"engine/client", []string{"engine/stream", "engine/vec", "engine/graph", "proto/..."}},
 
 	{"connectors/all", []string{"connectors/...", "engine/op"}},
-	{"connectors/format", []string{"engine/vec", "engine/stream", "engine/op"}},
-	{"connectors/format/*", []string{"engine/vec", "engine/stream", "engine/op", "connectors/format"}},
+	{"connectors/format", []string{"engine/vec", "engine/stream", "engine/graph", "engine/op"}},
+	{"connectors/format/*", []string{"engine/vec", "engine/stream", "engine/graph", "engine/op", "connectors/format"}},
 	{"connectors/conformance", join(contracts, "connectors/format")},
 	{"connectors/*", []string{
 		"engine/vec", "engine/stream", "engine/state", "engine/graph", "engine/op",

@@ -1,0 +1,116 @@
+# `make` or `make help` lists what there is. Everything here also works by hand; the
+# commands are meant to be read.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/bramble-stream/bramble/internal/app.Version=$(VERSION)
+PROGRAMS := $(notdir $(wildcard cmd/*))
+GOLANGCI := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
+BENCHSTAT := go tool -modfile=tools/go.mod benchstat
+
+# Every package below each of these directories, in so far as they exist.
+below = $(addprefix ./,$(addsuffix /...,$(wildcard $(1))))
+
+# Where goroutines meet. The race detector costs ten times the time; the other packages
+# have nothing for it to find. Connectors are raced by their integration tests.
+CONCURRENT_DIRS := $(addprefix engine/,state exchange blob task jobmanager taskmanager client) internal/app
+CONCURRENT := $(call below,$(CONCURRENT_DIRS))
+# Where assertions stand, other than in those.
+ASSERTING := $(call below,$(filter-out $(CONCURRENT_DIRS),$(wildcard engine/*) sql))
+# What 32 bits can break: arithmetic on columns, layouts, codecs, parsers. qemu is some
+# ten times slower than the machine, hence -short and no servers.
+ARM := $(call below,engine/vec engine/expr engine/agg engine/table engine/op engine/exchange sql connectors/format)
+QEMU_ARM := $(shell command -v qemu-arm-static || command -v qemu-arm)
+# Packages with benchmarks: linking the tests of all the others would take minutes.
+BENCHED = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' .)))
+# There is no race detector for 32-bit ARM.
+RACE = $(if $(filter amd64 arm64,$(shell go env GOARCH)),-race)
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs for this machine, into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: test
+test: test-deps vet layers ## Install what tests need, then run all tests, against real servers too
+	go test ./...
+	go test -tags invariants $(ASSERTING)
+	go test $(RACE) -tags invariants $(CONCURRENT)
+	go test $(RACE) -tags integration,invariants -timeout 15m $(call below,internal/testenv connectors)
+	$(if $(wildcard test),go test -tags integration,invariants -timeout 15m ./test/...)
+
+.PHONY: test-deps
+test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or say what is missing
+	scripts/test-deps
+
+.PHONY: vet
+vet: ## go vet, as built for every kind of test
+	go vet ./...
+	go vet -tags integration,invariants ./...
+
+.PHONY: layers
+layers: ## Check the layer law and the other rules of internal/lint
+	go test -count=1 ./internal/lint
+
+.PHONY: lint
+lint: ## Run golangci-lint (pinned in tools/golangci-lint)
+	$(GOLANGCI) run ./...
+
+.PHONY: format
+format: ## Format the code as make lint wants it
+	$(GOLANGCI) fmt ./...
+
+.PHONY: generate
+generate: ## Regenerate what is generated (protos), with pinned tools
+	go generate ./...
+
+.PHONY: verify-generate
+verify-generate: ## Fail if make generate changes anything
+	scripts/verify-generate
+
+CROSS := $(foreach arch,amd64 arm64 arm,$(addprefix dist/linux_$(arch)/,$(PROGRAMS)))
+
+.PHONY: cross
+cross: $(CROSS) ## Build for linux on amd64, arm64 and armv7, into dist/
+
+# Go knows best what is up to date.
+.PHONY: $(CROSS)
+$(CROSS):
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(patsubst linux_%,%,$(notdir $(@D))) GOARM=7 \
+		go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(@F)
+
+.PHONY: sizes
+sizes: cross ## Fail if a program is larger than 30 MB
+	scripts/check-sizes
+
+.PHONY: test-arm
+test-arm: ## Run the core's tests as on an armv7 Pi, under qemu
+	@test -n "$(QEMU_ARM)" || { echo "qemu-arm-static is not installed: run scripts/test-deps" >&2; exit 1; }
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 go test -short -timeout 8m -exec $(QEMU_ARM) $(ARM)
+
+.PHONY: bench
+bench: ## Run benchmarks; BENCH=regexp COUNT=10 OUT=file, then make bench-compare OLD=a NEW=b
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) $(BENCHED) | tee $(or $(OUT),/dev/null)
+
+.PHONY: bench-compare
+bench-compare: ## Compare two files of make bench with benchstat
+	$(BENCHSTAT) $(OLD) $(NEW)
+
+.PHONY: bench-short
+bench-short: ## Run every benchmark once, so that none rots
+	@test -n "$(BENCHED)" || { echo "there are no benchmarks"; exit 0; }
+	$(if $(BENCHED),go test -short -run '^$$' -bench . -benchtime 1x $(BENCHED))
+
+.PHONY: fuzz-short
+fuzz-short: ## Run every fuzz target for FUZZTIME=10s
+	scripts/fuzz-short
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist
