@@ -860,12 +860,13 @@ func (x *Start) GetAttempt() int32 {
 	return 0
 }
 
-// Cancel stops the tasks of a job. Each answers with a TaskStateChange, at once when there is no such task.
+// Cancel stops tasks of a job. Each answers with a TaskStateChange when it has ended, at once when there is no such task.
 type Cancel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LeaderEpoch   int64                  `protobuf:"varint,1,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
 	JobId         string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Tasks         []*TaskID              `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -919,6 +920,13 @@ func (x *Cancel) GetAttempt() int32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *Cancel) GetTasks() []*TaskID {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
 }
 
 // TaskStateChange reports a task's new state.
@@ -1348,11 +1356,12 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x05Start\x12!\n" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\\\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\x86\x01\n" +
 	"\x06Cancel\x12!\n" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\xfd\x01\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12(\n" +
+	"\x05tasks\x18\x04 \x03(\v2\x12.bramble.v1.TaskIDR\x05tasks\"\xfd\x01\n" +
 	"\x0fTaskStateChange\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
@@ -1439,22 +1448,23 @@ var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	7,  // 15: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
 	18, // 16: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
 	13, // 17: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
-	18, // 18: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
-	19, // 19: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
-	13, // 20: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
-	20, // 21: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
-	18, // 22: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
-	15, // 23: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
-	18, // 24: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
-	20, // 25: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
-	18, // 26: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
-	0,  // 27: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
-	1,  // 28: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	18, // 18: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
+	18, // 19: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
+	19, // 20: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
+	13, // 21: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
+	20, // 22: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
+	18, // 23: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
+	15, // 24: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
+	18, // 25: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
+	20, // 26: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
+	18, // 27: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
+	0,  // 28: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
+	1,  // 29: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_taskmanager_proto_init() }
