@@ -20,6 +20,8 @@ CONCURRENT_DIRS := $(addprefix engine/,state exchange blob task jobmanager taskm
 CONCURRENT := $(call below,$(CONCURRENT_DIRS))
 # Where assertions stand, other than in those.
 ASSERTING := $(call below,$(filter-out $(CONCURRENT_DIRS),$(wildcard engine/*) sql))
+# Tests against real servers check assertions too.
+REAL := integration,invariants
 # What 32 bits can break: arithmetic on columns, layouts, codecs, parsers. qemu is some
 # ten times slower than the machine, hence -short and no servers.
 ARM := $(call below,engine/vec engine/expr engine/agg engine/table engine/op engine/exchange sql connectors/format)
@@ -42,8 +44,8 @@ test: test-deps vet layers ## Install what tests need, then run all tests, again
 	go test ./...
 	go test -tags invariants $(ASSERTING)
 	go test $(RACE) -tags invariants $(CONCURRENT)
-	go test $(RACE) -tags integration,invariants -timeout 15m $(call below,internal/testenv connectors)
-	$(if $(wildcard test),go test -tags integration,invariants -timeout 15m ./test/...)
+	go test $(RACE) -tags $(REAL) -timeout 15m $(call below,internal/testenv connectors)
+	$(if $(wildcard test),go test -tags $(REAL) -timeout 15m ./test/...)
 
 .PHONY: test-deps
 test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or say what is missing
@@ -52,7 +54,7 @@ test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or sa
 .PHONY: vet
 vet: ## go vet, as built for every kind of test
 	go vet ./...
-	go vet -tags integration,invariants ./...
+	go vet -tags $(REAL) ./...
 
 .PHONY: layers
 layers: ## Check the layer law and the other rules of internal/lint
