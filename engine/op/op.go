@@ -26,6 +26,13 @@ type Output interface {
 	EmitWatermark(wm stream.Time) error
 }
 
+// IdleOutput is an Output that can say that its rows pause. Every Output that the runtime hands to an operator is one; an operator
+// that makes watermarks calls it, found by a type assertion, when all its splits have gone idle, and when one is back.
+type IdleOutput interface {
+	Output
+	EmitIdle(idle bool) error
+}
+
 // Operator transforms batches. Open is called once before anything else, Close once at the end, also after an error. All methods
 // run on the task's goroutine. Optional capabilities are the interfaces below, resolved once when the chain is built.
 type Operator interface {
