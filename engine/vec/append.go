@@ -216,3 +216,36 @@ func (c *Col) CopyFrom(src *Col) {
 		c.kids[i].CopyFrom(k)
 	}
 }
+
+// Truncate cuts the column to its first n rows, and a nested one's children to what those rows hold, even when n is Len: what a
+// decoder does to the fields of a record that turns out bad.
+func (c *Col) Truncate(n int) {
+	if n > c.n {
+		return
+	}
+	switch w := c.width(); {
+	case w > 0:
+		c.data = c.data[:n*w]
+	case c.typ.Kind == Bool:
+		c.data = c.data[:bitmapWords(n)*8]
+	case c.typ.Kind.IsBinaryLike():
+		c.offsets = c.offsets[:n+1]
+		c.data = c.data[:c.offsets[n]]
+	case c.typ.Kind == Row:
+		for _, k := range c.kids {
+			k.Truncate(min(n, k.n))
+		}
+	case c.hasOffsets():
+		c.offsets = c.offsets[:n+1]
+		for _, k := range c.kids {
+			k.Truncate(min(int(c.offsets[n]), k.n))
+		}
+	}
+	if len(c.valid) > 0 {
+		c.valid = c.valid[:bitmapWords(n)]
+	}
+	c.n = n
+}
+
+// ExtendDict replaces the dictionary of a dictionary-encoded column by a longer state of the same one.
+func (c *Col) ExtendDict(d *Dict) { c.dict = d }
