@@ -1,0 +1,142 @@
+// Package serve holds what every Bramble server shares: listening, gRPC settings, health, and the pages for probes and Prometheus.
+// It knows nothing of jobs.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+)
+
+const (
+	// MessageBytesMax bounds a message of the control plane. A job graph is the largest: thousands of operators fit.
+	MessageBytesMax = 16 << 20
+	// keepaliveTime is how long a silent connection is left unasked; a peer that lost power is noticed keepaliveTimeout later.
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 5 * time.Second
+	// shutdownMax is how long an HTTP request may take on once its server is stopping.
+	shutdownMax = time.Second
+	// headerMax bounds how long a client may take to send its headers.
+	headerMax = 10 * time.Second
+	// Off as a port says not to listen at all.
+	Off = -1
+)
+
+// Listen opens a TCP listener; port 0 picks a free one.
+func Listen(host string, port int) (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen on port %d: %w", port, err)
+	}
+	return l, nil
+}
+
+// Port returns the port that l listens on.
+func Port(l net.Listener) int {
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// ServerOptions are the settings of our gRPC servers.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MessageBytesMax),
+		grpc.MaxSendMsgSize(MessageBytesMax),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
+	}
+}
+
+// DialOptions are the settings of our gRPC clients.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageBytesMax), grpc.MaxCallSendMsgSize(MessageBytesMax)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+	}
+}
+
+// AddHealth registers the health service, answering SERVING for everything, and reflection. Register all services before.
+func AddHealth(s *grpc.Server) *health.Server {
+	h := health.NewServer()
+	for name := range s.GetServiceInfo() {
+		h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+	}
+	healthpb.RegisterHealthServer(s, h)
+	reflection.Register(s)
+	return h
+}
+
+// GRPC serves until ctx ends, then cuts what is still connected.
+func GRPC(ctx context.Context, s *grpc.Server, l net.Listener) error {
+	stop := context.AfterFunc(ctx, s.Stop)
+	defer stop()
+	if err := s.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
+		return fmt.Errorf("serve gRPC on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// HTTP serves until ctx ends; requests under way get a moment to end.
+func HTTP(ctx context.Context, h http.Handler, l net.Listener) error {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headerMax}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
+		defer cancel()
+		if s.Shutdown(limited) != nil {
+			s.Close() //nolint:errcheck // nothing is left to be done about it
+		}
+	})
+	err := s.Serve(l)
+	if !stop() {
+		<-done
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Registry returns a registry with the Go and process collectors and the given ones.
+func Registry(cs ...prometheus.Collector) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(cs...)
+	return r
+}
+
+// Pages are /healthz (the process lives), /readyz (ready says so), and /metrics when there is a registry. The caller may add its own.
+func Pages(ready *atomic.Bool, r *prometheus.Registry) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	if r != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r}))
+	}
+	return mux
+}
