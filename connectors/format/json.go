@@ -146,7 +146,7 @@ func (d *jsonDecoder) Decode(msg []byte) (rows int, err error) {
 	} else if err = d.root.object(z, 0, d.row, &d.opts); err == nil {
 		rows = 1
 	}
-	if err == nil && z.peek() != 0 {
+	if z.space(); err == nil && z.i < len(z.s) {
 		err = z.unexpected("the end")
 	}
 	if err != nil {
