@@ -193,3 +193,45 @@ func wait(t *testing.T, tok mqtt.Token) {
 		t.Fatalf("no success within 10 s: %v", tok.Error())
 	}
 }
+
+func TestProxyCutsAndRefuses(t *testing.T) {
+	s := testenv.Redis(t)
+	p := testenv.Proxy(t, s.Addr())
+	ping := func(conn net.Conn) error {
+		if _, err := fmt.Fprint(conn, "PING\r\n"); err != nil {
+			return err
+		}
+		_, err := bufio.NewReader(conn).ReadString('\n')
+		return err
+	}
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	a := dial()
+	if err := ping(a); err != nil {
+		t.Fatal(err)
+	}
+	if p.Open() != 1 {
+		t.Errorf("%d connections open, want 1", p.Open())
+	}
+	p.Cut()
+	if ping(a) == nil {
+		t.Error("a cut connection answered")
+	}
+	if err := ping(dial()); err != nil {
+		t.Errorf("after the cut: %v", err)
+	}
+	p.Refuse()
+	if ping(dial()) == nil {
+		t.Error("a refused connection answered")
+	}
+	p.Accept()
+	if err := ping(dial()); err != nil {
+		t.Errorf("after Accept: %v", err)
+	}
+}
