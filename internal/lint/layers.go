@@ -25,7 +25,7 @@ var leaves = []string{"internal/invariants", "internal/civil"}
 var columns = []string{"engine/vec", "engine/stream", "engine/expr", "engine/agg"}
 
 // contracts are the packages below the operator families, whose interfaces these meet.
-var contracts = join(columns, "engine/state", "engine/graph", "engine/table", "engine/op")
+var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph", "engine/table", "engine/op")
 
 // parts are what a process is put together from.
 var parts = join(contracts, "engine/state/*", "engine/op/*", "engine/exchange", "engine/exchange/remote",
@@ -38,10 +38,12 @@ var layers = []layer{
 	{"engine/vec", nil},
 	{"engine/stream", []string{"engine/vec"}},
 	{"engine/expr", []string{"engine/vec", "engine/stream"}},
-	{"engine/agg", []string{"engine/vec", "engine/stream", "engine/expr"}},
+	// The bytes of a value in state: accumulators write themselves with it.
+	{"engine/state/enc", []string{"engine/vec"}},
+	{"engine/agg", []string{"engine/vec", "engine/stream", "engine/expr", "engine/state/enc"}},
 	{"engine/state", []string{"engine/vec", "engine/stream"}},
-	{"engine/state/*", []string{"engine/vec", "engine/stream", "engine/state"}},
-	{"engine/table", []string{"engine/vec", "engine/stream", "engine/state"}},
+	{"engine/state/*", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc"}},
+	{"engine/table", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc"}},
 	// A job graph carries compiled-away expressions and aggregate calls as data.
 	{"engine/graph", columns},
 	{"engine/op", join(columns, "engine/state", "engine/graph")},
@@ -58,6 +60,8 @@ var layers = []layer{
 	{"engine/schedule", []string{"engine/stream", "engine/graph", "engine/checkpoint"}},
 	{"engine/job", []string{"engine/stream", "engine/graph", "engine/checkpoint"}},
 	// Listening, gRPC settings and probe pages: the same for every server.
+	{"engine/serve", nil},
+	// What every process serves beside its work: health, metrics, profiles.
 	{"engine/serve", nil},
 	// The only place where the parts meet.
 	{"engine/jobmanager", parts},
