@@ -65,6 +65,8 @@ type Script struct {
 	File  string // as given to Parse; "" if none
 	Src   string
 	Stmts []Stmt
+	// Warnings are what parsed but would not on Flink; at most MaxErrors.
+	Warnings []*Error
 }
 
 // Text returns the source of n, for plans and messages; "" for a node that
@@ -278,7 +280,6 @@ const (
 	TypeArray        // Elem
 	TypeMap          // Key, Elem
 	TypeMultiset     // Elem
-	TypeRaw          // refused by the planner
 )
 
 // MaxLength is the length of STRING and BYTES, as in Flink.
