@@ -25,6 +25,7 @@ REAL := integration,invariants
 # What 32 bits can break: arithmetic on columns, layouts, codecs, parsers. qemu is some
 # ten times slower than the machine, hence -short and no servers.
 ARM := $(call below,engine/vec engine/expr engine/agg engine/table engine/op engine/exchange sql connectors/format)
+ARMV7 := CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7
 QEMU_ARM := $(shell command -v qemu-arm-static || command -v qemu-arm)
 # Packages with benchmarks: linking the tests of all the others would take minutes.
 BENCHED = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' .)))
@@ -92,9 +93,10 @@ sizes: cross ## Fail if a program is larger than 30 MB
 	scripts/check-sizes
 
 .PHONY: test-arm
-test-arm: ## Run the core's tests as on an armv7 Pi, under qemu
+test-arm: ## Vet everything for armv7, and run the core's tests as on such a Pi, under qemu
 	@test -n "$(QEMU_ARM)" || { echo "qemu-arm-static is not installed: run scripts/test-deps" >&2; exit 1; }
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 go test -short -timeout 8m -exec $(QEMU_ARM) $(ARM)
+	$(ARMV7) go vet -tags $(REAL) ./...
+	$(ARMV7) go test -short -timeout 8m -exec $(QEMU_ARM) $(ARM)
 
 .PHONY: bench
 bench: ## Run benchmarks; BENCH=regexp COUNT=10 OUT=file, then make bench-compare OLD=a NEW=b
