@@ -136,3 +136,23 @@ func NewEncoder(t *graph.TableSpec) (Encoder, error) {
 }
 
 func isTrue(t *graph.TableSpec, key string) bool { return strings.EqualFold(t.Options[key], "true") }
+
+// Room reports whether the batch takes the rows of one more message: a JSON array may hold up to vec.MaxRows of them.
+func Room(rows int, data int, msg []byte) bool {
+	if rows == 0 {
+		return true
+	}
+	if rows >= vec.MaxRows || data+len(msg) > vec.TargetBytes {
+		return false
+	}
+	return len(msg) == 0 || msg[0] > '[' || trimmedFirst(msg) != '['
+}
+
+func trimmedFirst(msg []byte) byte {
+	for _, c := range msg {
+		if c > ' ' {
+			return c
+		}
+	}
+	return 0
+}

@@ -171,7 +171,9 @@ func (d *jsonDecoder) array() (rows int, err error) {
 		if err := d.root.object(z, 1, d.row+rows, &d.opts); err != nil {
 			return 0, err
 		}
-		rows++
+		if rows++; rows > vec.MaxRows {
+			return 0, fmt.Errorf("array holds more than %d records", vec.MaxRows)
+		}
 		if done, err := z.next(']'); done || err != nil {
 			return rows, err
 		}

@@ -173,8 +173,9 @@ func trim(b []byte) []byte {
 }
 
 // clip shortens what is quoted in an error.
-func clip(b []byte) string {
-	const most = 40
+func clip(b []byte) string { return clipTo(b, 40) }
+
+func clipTo(b []byte, most int) string {
 	if len(b) > most {
 		return strings.ToValidUTF8(string(b[:most]), "?") + "…"
 	}
