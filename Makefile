@@ -41,8 +41,9 @@ build: ## Build the programs for this machine, into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: test
-test: test-deps vet layers ## Install what tests need, then run all tests, against real servers too
+test: test-deps vet ## Install what tests need, then run all tests, against real servers too
 	go test ./...
+	go test -count=1 ./internal/lint
 	go test -tags invariants $(ASSERTING)
 	go test $(RACE) -tags invariants $(CONCURRENT)
 	go test $(RACE) -tags $(REAL) -timeout 15m $(call below,internal/testenv connectors)
@@ -68,6 +69,10 @@ lint: ## Run golangci-lint (pinned in tools/golangci-lint)
 .PHONY: format
 format: ## Format the code as make lint wants it
 	$(GOLANGCI) fmt ./...
+
+.PHONY: fix
+fix: ## Let golangci-lint mend what it can; read the diff
+	$(GOLANGCI) run --fix ./...
 
 .PHONY: generate
 generate: ## Regenerate what is generated (protos), with pinned tools
