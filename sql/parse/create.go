@@ -1,5 +1,7 @@
 package parse
 
+import "slices"
+
 func (p *parser) create() Stmt {
 	from := p.i
 	p.next()
@@ -51,7 +53,7 @@ func (p *parser) createTable(from int, temporary bool) Stmt {
 // without semicolon before it is left to the caller, who knows better.
 func (p *parser) afterTable(t *CreateTable) {
 	cur := p.cur()
-	if cur.kind == tokWord && resumeWords[cur.kw] {
+	if cur.kind == tokWord && slices.Contains(stmtWords, cur.kw) && cur.kw != "WITH" {
 		return
 	}
 	if t.As != nil || t.Like != nil {

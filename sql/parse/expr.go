@@ -393,7 +393,11 @@ func (p *parser) nameOrCall() Expr {
 	}
 	t := p.cur()
 	if t.kind == tokWord && hardReserved[t.kw] {
-		p.unexpected("an expression")
+		hint := ""
+		if a := p.peek(1); a.isKw("FROM") || a.isKw("AS") || a.kind == tokOp && !a.isOp("(") && !a.isOp(";") {
+			hint = "as a name it is written `" + t.val + "`"
+		}
+		p.fail(t, hint, "expected an expression, found %s", quote(t.val))
 		return nil
 	}
 	from := p.i

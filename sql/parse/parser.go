@@ -82,7 +82,8 @@ type parser struct {
 	errAt    int    // token at which it was found
 	errs     ErrorList
 	warnings []*Error
-	aliasAt  int // the last token taken as an alias without AS; -1
+	warned   map[string]bool // words in warnings
+	aliasAt  int             // the last token taken as an alias without AS; -1
 }
 
 func newParser(file, src string) (*parser, *Error) {
@@ -93,7 +94,7 @@ func newParser(file, src string) (*parser, *Error) {
 	if !utf8.ValidString(src) {
 		return nil, invalidUTF8(file, src)
 	}
-	return &parser{file: file, src: src, toks: lex(src), aliasAt: -1}, nil
+	return &parser{file: file, src: src, toks: lex(src), aliasAt: -1, warned: make(map[string]bool)}, nil
 }
 
 // invalidUTF8 points at the first byte of src that is no UTF-8.
@@ -311,11 +312,12 @@ func (p *parser) ident(what string) Ident {
 	return Ident{}
 }
 
-// warnReserved notes a bare name that Flink would refuse.
+// warnReserved notes a bare name that Flink would refuse, once for each word.
 func (p *parser) warnReserved(t *token) {
-	if !flinkReserved[t.kw] || len(p.warnings) >= MaxErrors {
+	if !flinkReserved[t.kw] && !hardReserved[t.kw] || p.warned[t.kw] || len(p.warnings) >= MaxErrors {
 		return
 	}
+	p.warned[t.kw] = true
 	p.warnings = append(p.warnings, Errorf(p.file, t.span(), "write `"+t.val+"` to keep the script portable",
 		"%s is a reserved word in Flink", quote(t.val)))
 }
@@ -325,6 +327,7 @@ func (p *parser) fieldIdent() Ident {
 	t := p.cur()
 	if t.kind == tokWord {
 		p.next()
+		p.warnReserved(t)
 		return Ident{Span: t.span(), Name: t.val}
 	}
 	return p.ident("a name after the dot")

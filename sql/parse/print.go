@@ -27,7 +27,7 @@ func (w *printer) putIf(cond bool, s string) {
 
 // quotedWords need back-ticks as names though Flink does not reserve them:
 // before certain characters they mean something else here.
-var quotedWords = words("MAP DESCRIPTOR CURRENT_DATABASE KEY NULLS OUTER TRY_CAST ABSENT GROUPING TIMESTAMP_LTZ")
+var quotedWords = words("MAP DESCRIPTOR CURRENT_DATABASE ABSENT")
 
 func (w *printer) ident(id Ident) { w.puts(QuoteIdent(id.Name)) }
 

@@ -1,6 +1,9 @@
 package parse
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // stmtWords begin a statement; recovery also resumes at one of the first ones
 // when it opens a line.
@@ -58,11 +61,9 @@ func (p *parser) resync(from int) {
 func (p *parser) trailing() {
 	t := p.cur()
 	if t.kind == tokWord && p.aliasAt != p.i-1 {
-		for _, w := range stmtWords {
-			if t.kw == w {
-				p.fail(t, "separate statements by \";\"", "unexpected %s", quote(t.val))
-				return
-			}
+		if slices.Contains(stmtWords, t.kw) {
+			p.fail(t, "separate statements by \";\"", "unexpected %s", quote(t.val))
+			return
 		}
 		if hint := DidYouMean(t.val, clauseWords); hint != "" && !strings.HasSuffix(hint, `"`+t.kw+`"?`) {
 			p.fail(t, hint, "unexpected %s", quote(t.val))
