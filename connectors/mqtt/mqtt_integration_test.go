@@ -54,7 +54,7 @@ func opContext(t *testing.T) (*op.Context, *health) {
 
 func sensors(url string, options ...string) *graph.TableSpec {
 	t := &graph.TableSpec{Name: "sensors", Connector: "mqtt", Options: map[string]string{"url": url, "topic": "s/+", "format": "json", "qos": "1"},
-		Schema: vec.NewSchema(vec.Field{Name: "id", Type: vec.TypeString}, vec.Field{Name: "n", Type: vec.TypeInt64}, vec.Field{Name: "topic", Type: vec.TypeString}),
+		Schema:   vec.NewSchema(vec.Field{Name: "id", Type: vec.TypeString}, vec.Field{Name: "n", Type: vec.TypeInt64}, vec.Field{Name: "topic", Type: vec.TypeString}),
 		Metadata: []string{"", "", "topic"}}
 	for i := 0; i < len(options); i += 2 {
 		t.Options[options[i]] = options[i+1]

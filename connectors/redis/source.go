@@ -1,0 +1,292 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bramble-stream/bramble/connectors/format"
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/engine/vec"
+)
+
+const (
+	// readCount entries are asked for at a time: an answer of that size spreads the cost of a round trip.
+	readCount = 1000
+	// blockFor is how long Redis waits for new entries before it answers that there are none.
+	blockFor = time.Second
+)
+
+// source reads streams. A goroutine keeps one request in flight ahead of the task.
+type source struct {
+	table  *graph.TableSpec
+	ctx    *op.Context
+	dec    entryDecoder
+	refuse *format.Refuser
+	client *redis.Client
+	server string
+	meta   metadata
+
+	splits []op.Split
+	// pos[i] is the id of the last entry of split i that the task has taken; index finds a split by its stream.
+	pos   []string
+	index map[string]int
+
+	answers chan answer
+	cancel  context.CancelFunc
+	done    chan struct{}
+	// cur is the answer being decoded, from entry at on.
+	cur   answer
+	at    int
+	ended []bool
+	// acks are entries of a group, by stream, that the task has processed.
+	acks  map[string][]string
+	timer *time.Timer
+}
+
+// answer is what one request brought for one stream; end says that a bounded stream is exhausted.
+type answer struct {
+	split   int
+	stream  string
+	entries []entry
+	end     bool
+	err     error
+}
+
+type entry struct {
+	id     string
+	fields []any
+}
+
+type metadata struct {
+	id, stream, timestamp int
+	streams               format.StringColumn
+}
+
+var _ op.Source = (*source)(nil)
+
+func newSource(t *graph.TableSpec) (*source, error) {
+	dec, err := newEntryDecoder(t)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{table: t, dec: dec, meta: metadata{-1, -1, -1, format.StringColumn{}}, index: map[string]int{}, acks: map[string][]string{}}
+	for i, key := range t.Metadata {
+		switch key {
+		case "":
+		case "id":
+			s.meta.id = i
+		case "stream":
+			s.meta.stream = i
+		case "timestamp":
+			s.meta.timestamp = i
+		default:
+			return nil, fmt.Errorf("redis-stream has no metadata %q", key)
+		}
+	}
+	return s, nil
+}
+
+func (s *source) Open(ctx *op.Context, splits []op.Split) error {
+	s.ctx, s.splits = ctx, splits
+	s.refuse = format.NewRefuser(ctx, s.table)
+	s.timer = time.NewTimer(time.Hour)
+	s.timer.Stop()
+	s.ended = make([]bool, len(splits))
+	s.answers, s.done = make(chan answer, 1), make(chan struct{})
+	for i, sp := range splits {
+		s.pos = append(s.pos, string(sp.Pos))
+		s.index[sp.ID] = i
+	}
+	if len(splits) == 0 {
+		close(s.done)
+		return nil
+	}
+	var err error
+	if s.client, err = newClient(s.table); err != nil {
+		return err
+	}
+	s.server = s.client.Options().Addr
+	run, cancel := context.WithCancel(ctx.Ctx)
+	s.cancel = cancel
+	r := &reader{source: s, pos: append([]string(nil), s.pos...), last: make([]string, len(splits)), done: make([]bool, len(splits))}
+	go func() {
+		defer close(s.done)
+		if err := r.run(run); err != nil && run.Err() == nil {
+			s.send(run, answer{err: err})
+		}
+	}()
+	return nil
+}
+
+func (s *source) send(ctx context.Context, a answer) bool {
+	select {
+	case s.answers <- a:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Poll decodes entries of one stream.
+func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op.Polled, error) {
+	if err := s.ack(ctx); err != nil {
+		return op.Polled{}, err
+	}
+	if s.at >= len(s.cur.entries) {
+		if s.allEnded() {
+			return op.Polled{Status: op.End}, nil
+		}
+		got, err := s.next(ctx, wait)
+		if err != nil || !got {
+			return op.Polled{Status: op.Idle}, err
+		}
+	}
+	rows, err := s.decode(b)
+	if err == nil {
+		err = s.refuse.Flush()
+	}
+	b.SetRows(rows)
+	p := op.Polled{Status: op.More, Split: s.cur.split}
+	if s.cur.end && s.at >= len(s.cur.entries) {
+		s.ended[s.cur.split], p.SplitEnded = true, true
+		if s.allEnded() {
+			p.Status = op.End
+		}
+	}
+	return p, err
+}
+
+func (s *source) allEnded() bool {
+	for _, e := range s.ended {
+		if !e {
+			return false
+		}
+	}
+	return s.table.Options["scan.bounded.mode"] == "latest-offset"
+}
+
+func (s *source) next(ctx context.Context, wait time.Duration) (bool, error) {
+	s.timer.Reset(wait)
+	defer s.timer.Stop()
+	select {
+	case a := <-s.answers:
+		s.cur, s.at = a, 0
+		return true, a.err
+	case <-s.timer.C:
+	case <-ctx.Done():
+	}
+	return false, nil
+}
+
+func (s *source) decode(b *vec.Batch) (rows int, err error) {
+	s.dec.Begin(b)
+	if s.meta.stream >= 0 {
+		s.meta.streams.Begin(b.Col(s.meta.stream))
+	}
+	data := 0
+	for ; s.at < len(s.cur.entries) && rows < vec.MaxRows && data < vec.TargetBytes; s.at++ {
+		e := &s.cur.entries[s.at]
+		size := entryBytes(e.fields)
+		if rows > 0 && !format.Room(rows, data, firstValue(e.fields)) {
+			break
+		}
+		data += size
+		s.ctx.Metrics.BytesIn.Add(int64(size))
+		n, derr := s.dec.DecodeEntry(e.fields)
+		if derr != nil {
+			if err = s.refuse.Refuse(s.cur.stream+" "+e.id, entryText(e.fields), derr); err != nil {
+				break
+			}
+		}
+		s.appendMetadata(b, e.id, n)
+		rows += n
+		s.pos[s.cur.split] = e.id
+		if s.table.Options["group"] != "" {
+			s.acks[s.cur.stream] = append(s.acks[s.cur.stream], e.id)
+		}
+	}
+	s.dec.Finish()
+	if s.meta.stream >= 0 {
+		s.meta.streams.Finish()
+	}
+	return rows, err
+}
+
+// firstValue is what may be a JSON array of several rows.
+func firstValue(fields []any) []byte {
+	if len(fields) < 2 {
+		return nil
+	}
+	v, _ := fields[1].(string)
+	return []byte(v[:min(len(v), 16)])
+}
+
+func (s *source) appendMetadata(b *vec.Batch, id string, rows int) {
+	for range rows {
+		if s.meta.id >= 0 {
+			b.Col(s.meta.id).AppendString(id)
+		}
+		if s.meta.stream >= 0 {
+			s.meta.streams.Append([]byte(s.cur.stream))
+		}
+		if s.meta.timestamp >= 0 {
+			ms, _, _ := strings.Cut(id, "-")
+			t, err := strconv.ParseInt(ms, 10, 64)
+			if err != nil {
+				b.Col(s.meta.timestamp).AppendNull()
+				continue
+			}
+			vec.AppendValue(b.Col(s.meta.timestamp), t)
+		}
+	}
+}
+
+// ack acknowledges what the task has processed since the last Poll.
+func (s *source) ack(ctx context.Context) error {
+	for name, ids := range s.acks {
+		if len(ids) == 0 {
+			continue
+		}
+		err := persist(ctx, s.ctx, s.server, func(ctx context.Context) error {
+			return s.client.XAck(ctx, name, s.table.Options["group"], ids...).Err()
+		})
+		if err != nil {
+			return err
+		}
+		s.acks[name] = ids[:0]
+	}
+	return nil
+}
+
+// Snapshot returns the streams with the id of the last entry taken.
+func (s *source) Snapshot(stream.Epoch) ([]op.Split, error) {
+	out := make([]op.Split, len(s.splits))
+	for i, sp := range s.splits {
+		out[i] = op.Split{ID: sp.ID, Pos: []byte(s.pos[i])}
+	}
+	return out, nil
+}
+
+// Commit has nothing to do: positions are in the checkpoint, and a group's entries are acknowledged as they are processed.
+func (s *source) Commit(context.Context, stream.Epoch) error { return nil }
+
+func (s *source) Close() error {
+	if s.client == nil {
+		return nil
+	}
+	s.cancel()
+	err := s.client.Close() // wakes a blocked read
+	<-s.done
+	if errors.Is(err, redis.ErrClosed) {
+		return nil
+	}
+	return err
+}
