@@ -70,7 +70,8 @@ type Script struct {
 }
 
 // Text returns the source of n, for plans and messages; "" for a node that
-// does not come from this script.
+// does not come from this script. Of a statement with options it shows secrets
+// too; its String does not.
 func (s *Script) Text(n Node) string {
 	p := n.Pos()
 	if !p.Known() || p.Start < 0 || p.End > len(s.Src) || p.Start > p.End {

@@ -166,10 +166,11 @@ func (p *parser) tableArg() Expr {
 	}
 	if p.accept("ORDER") {
 		p.expect("BY")
-		paren := p.acceptOp("(")
-		t.OrderBy = p.orderItems()
-		if paren {
+		if p.acceptOp("(") {
+			t.OrderBy = p.orderItems()
 			p.expectOp(")")
+		} else { // one only: what follows a comma is the next argument
+			t.OrderBy = []*OrderItem{p.orderItem()}
 		}
 	}
 	t.Span = p.span(from)
@@ -241,7 +242,10 @@ func (p *parser) floorTo() Expr {
 	fn := p.cur()
 	name := p.fnName()
 	p.open()
+	outer := p.inFloor
+	p.inFloor = true
 	x := p.expr()
+	p.inFloor = outer
 	if p.accept("TO") {
 		f := &FloorTo{Ceil: fn.kw != "FLOOR", X: x, Unit: p.unit()}
 		p.expectOp(")")

@@ -43,7 +43,7 @@ func (p *parser) and() Expr {
 
 func (p *parser) not() Expr {
 	if !p.isKw("NOT") {
-		return p.is()
+		return p.comparison()
 	}
 	from := p.i
 	if !p.enter() {
@@ -56,31 +56,26 @@ func (p *parser) not() Expr {
 	return &Unary{Span: p.span(from), Op: OpNot, X: x}
 }
 
-// is reads the IS tests, except IS DISTINCT FROM, which binds tighter.
-func (p *parser) is() Expr {
-	from := p.i
-	x := p.comparison()
-	for chain := 0; p.isKw("IS") && p.link(&chain); {
-		p.next()
-		n := &Is{X: x, Not: p.accept("NOT")}
-		switch p.acceptAny("NULL", "TRUE", "FALSE", "UNKNOWN", "JSON") {
-		case "NULL":
-			n.Kind = IsNull
-		case "TRUE":
-			n.Kind = IsTrue
-		case "FALSE":
-			n.Kind = IsFalse
-		case "UNKNOWN":
-			n.Kind = IsUnknown
-		case "JSON":
-			n.Kind = p.isJSON()
-		default:
-			p.unexpected("NULL", "TRUE", "FALSE", "UNKNOWN", "DISTINCT FROM", "JSON")
-		}
-		n.Span = p.span(from)
-		x = n
+// isTest reads IS [NOT] NULL|TRUE|..., x being its operand.
+func (p *parser) isTest(from int, x Expr) Expr {
+	p.next()
+	n := &Is{X: x, Not: p.accept("NOT")}
+	switch p.acceptAny("NULL", "TRUE", "FALSE", "UNKNOWN", "JSON") {
+	case "NULL":
+		n.Kind = IsNull
+	case "TRUE":
+		n.Kind = IsTrue
+	case "FALSE":
+		n.Kind = IsFalse
+	case "UNKNOWN":
+		n.Kind = IsUnknown
+	case "JSON":
+		n.Kind = p.isJSON()
+	default:
+		p.unexpected("NULL", "TRUE", "FALSE", "UNKNOWN", "DISTINCT FROM", "JSON")
 	}
-	return x
+	n.Span = p.span(from)
+	return n
 }
 
 func (p *parser) isJSON() IsKind {
@@ -99,6 +94,8 @@ var comparisons = map[string]BinaryOp{
 	"=": OpEq, "<>": OpNe, "!=": OpNe, "<": OpLt, "<=": OpLe, ">": OpGt, ">=": OpGe,
 }
 
+// comparison reads comparisons and the IS tests. An IS test binds looser than a
+// comparison on its left: a = b IS NULL is (a = b) IS NULL.
 func (p *parser) comparison() Expr {
 	from := p.i
 	l := p.predicate()
@@ -123,6 +120,8 @@ func (p *parser) comparison() Expr {
 			d.R = p.predicate()
 			d.Span = p.span(from)
 			l = d
+		case t.isKw("IS"):
+			l = p.isTest(from, l)
 		default:
 			return l
 		}

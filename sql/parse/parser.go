@@ -84,6 +84,7 @@ type parser struct {
 	warnings []*Error
 	warned   map[string]bool // words in warnings
 	aliasAt  int             // the last token taken as an alias without AS; -1
+	inFloor  bool            // inside FLOOR(x TO unit): TO may belong to it
 }
 
 func newParser(file, src string) (*parser, *Error) {
@@ -393,6 +394,9 @@ func (p *parser) options() []Option {
 		}
 		from := p.i
 		o := Option{Key: p.text("an option such as 'key' = 'value'")}
+		if p.cur().kind == tokString { // not shown: it may be a password
+			p.fail(p.cur(), "", "expected \"=\" after the option '%s'", clip(o.Key.Value))
+		}
 		p.expectOp("=")
 		o.Value = p.text("the option's value as a string")
 		o.Span = p.span(from)

@@ -8,6 +8,7 @@ import (
 
 // printer writes normalised SQL: keywords and functions in upper case, names in
 // back-ticks only where they need them, parentheses only where the tree does.
+// Secrets among options are masked; Script.Text shows them.
 type printer struct {
 	strings.Builder
 }
@@ -88,7 +89,7 @@ func (w *printer) options(list []Option) {
 	w.list(len(list), func(i int) {
 		w.str(list[i].Key.Value)
 		w.puts(" = ")
-		w.str(list[i].Value.Value)
+		w.str(MaskValue(list[i].Key.Value, list[i].Value.Value))
 	})
 }
 

@@ -268,7 +268,11 @@ func (w *printer) callLike(e Expr) {
 		w.puts(")")
 	case *FloorTo:
 		w.puts(choose(e.Ceil, "CEIL(", "FLOOR("))
+		// INTERVAL '1' DAY TO HOUR would swallow the word.
+		_, interval := rightmost(e.X).(*IntervalLit)
+		w.putIf(interval, "(")
 		w.expr(e.X, precLowest)
+		w.putIf(interval, ")")
 		w.puts(" TO ", e.Unit.String(), ")")
 	case *TimestampAdd:
 		w.puts("TIMESTAMPADD(", e.Unit.String(), ", ")
@@ -288,6 +292,29 @@ func (w *printer) callLike(e Expr) {
 		w.tableArg(e)
 	default:
 		w.json(e)
+	}
+}
+
+// rightmost is the operand that e's text ends with, e itself if it has none.
+func rightmost(e Expr) Expr {
+	for {
+		switch x := e.(type) {
+		case *Binary:
+			e = x.R
+		case *Unary:
+			e = x.X
+		case *IsDistinct:
+			e = x.R
+		case *Between:
+			e = x.Hi
+		case *LikeExpr:
+			e = x.Pattern
+			if x.Escape != nil {
+				e = x.Escape
+			}
+		default:
+			return e
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ func (w *printer) stmt(s Stmt) {
 	case *Set:
 		w.puts("SET")
 		if s.Key.Known() {
-			w.puts(" ", QuoteString(s.Key.Value), " = ", QuoteString(s.Value.Value))
+			w.puts(" ", QuoteString(s.Key.Value), " = ", QuoteString(MaskValue(s.Key.Value, s.Value.Value)))
 		}
 	case *Reset:
 		w.puts("RESET")

@@ -5,7 +5,9 @@ func startsQuery(t *token) bool {
 }
 
 // isQueryStart reports whether a query without parentheses comes next.
-func (p *parser) isQueryStart() bool { return startsQuery(p.cur()) || p.isKw("TABLE") }
+func (p *parser) isQueryStart() bool {
+	return startsQuery(p.cur()) || p.isKw("TABLE") && isName(p.peek(1))
+}
 
 // queryAhead reports whether the parentheses at the current token, as many as
 // there are, hold a query.
@@ -284,29 +286,31 @@ func (p *parser) columnAlias() *Ident {
 }
 
 func (p *parser) orderItems() []*OrderItem {
-	var list []*OrderItem
-	for {
-		from := p.i
-		o := &OrderItem{Expr: p.expr()}
-		if p.accept("DESC") {
-			o.Desc = true
-		} else {
-			p.accept("ASC")
-		}
-		if p.accept("NULLS") {
-			w := p.acceptAny("FIRST", "LAST")
-			if w == "" {
-				p.unexpected("FIRST", "LAST")
-			}
-			first := w == "FIRST"
-			o.NullsFirst = &first
-		}
-		o.Span = p.span(from)
-		list = append(list, o)
-		if !p.acceptOp(",") {
-			return list
-		}
+	list := []*OrderItem{p.orderItem()}
+	for p.acceptOp(",") {
+		list = append(list, p.orderItem())
 	}
+	return list
+}
+
+func (p *parser) orderItem() *OrderItem {
+	from := p.i
+	o := &OrderItem{Expr: p.expr()}
+	if p.accept("DESC") {
+		o.Desc = true
+	} else {
+		p.accept("ASC")
+	}
+	if p.accept("NULLS") {
+		w := p.acceptAny("FIRST", "LAST")
+		if w == "" {
+			p.unexpected("FIRST", "LAST")
+		}
+		first := w == "FIRST"
+		o.NullsFirst = &first
+	}
+	o.Span = p.span(from)
+	return o
 }
 
 func (p *parser) groupBy() *GroupBy {

@@ -268,7 +268,7 @@ func (p *parser) qualifier() *IntervalQualifier {
 		}
 		p.expectOp(")")
 	}
-	if p.isKw("TO") {
+	if p.isKw("TO") && !(p.inFloor && !validRange(q.From, units[p.peek(1).kw])) {
 		at := p.next()
 		q.To = p.intervalUnit()
 		if p.err == nil && !validRange(q.From, q.To) {
