@@ -249,3 +249,9 @@ func (c *Col) Truncate(n int) {
 
 // ExtendDict replaces the dictionary of a dictionary-encoded column by a longer state of the same one.
 func (c *Col) ExtendDict(d *Dict) { c.dict = d }
+
+// AliasValid is Alias with NULLs of its own: c shares src's values and has the bitmap valid, which is lent likewise.
+func (c *Col) AliasValid(src *Col, valid Bitmap) {
+	*c = *src
+	c.valid = valid
+}
