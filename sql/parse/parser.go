@@ -398,6 +398,9 @@ func (p *parser) options() []Option {
 			p.fail(p.cur(), "", "expected \"=\" after the option '%s'", clip(o.Key.Value))
 		}
 		p.expectOp("=")
+		if k := p.cur().kind; k != tokString && k != tokEOF && MaskValue(o.Key.Value, "") == Masked {
+			p.fail(p.cur(), "", "expected the value of '%s' as a string in single quotes", clip(o.Key.Value))
+		}
 		o.Value = p.text("the option's value as a string")
 		o.Span = p.span(from)
 		list = append(list, o)
