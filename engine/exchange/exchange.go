@@ -21,6 +21,20 @@ const QueueElements = 4
 // never the root cause of anything.
 var ErrClosed = errors.New("exchange: the receiving task is gone")
 
+// PeerError says that the connection to another taskmanager broke, or could not be made. It usually follows from that one's end.
+type PeerError struct {
+	TaskManager string
+	Err         error
+}
+
+// Error names the peer.
+func (e *PeerError) Error() string {
+	return fmt.Sprintf("connection to taskmanager %s lost: %v", e.TaskManager, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *PeerError) Unwrap() error { return e.Err }
+
 // ChannelID names a channel within an attempt of a job.
 type ChannelID struct {
 	// Edge is an index into JobGraph.Edges; From and To are task indexes.

@@ -35,7 +35,7 @@ type target struct {
 // WriterConfig says what a Writer is to do.
 type WriterConfig struct {
 	Partition graph.Partition
-	// Keys and MaxParallelism are for graph.Hash.
+	// Keys and MaxParallelism are for graph.Hash. Without keys all rows go to one task: a global aggregation's.
 	Keys           []int
 	MaxParallelism int
 	// Channels lead to the target's tasks in order; exactly one for graph.Forward, to the task of the same index.
@@ -55,9 +55,6 @@ func NewWriter(c WriterConfig) (*Writer, error) {
 			return nil, fmt.Errorf("a forward edge leads to one task, not to %d", len(c.Channels))
 		}
 	case graph.Hash:
-		if len(c.Keys) == 0 {
-			return nil, fmt.Errorf("a hash edge without keys")
-		}
 		if c.MaxParallelism < len(c.Channels) {
 			return nil, fmt.Errorf("%d tasks share %d key groups", len(c.Channels), c.MaxParallelism)
 		}
