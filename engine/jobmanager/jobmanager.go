@@ -1,0 +1,238 @@
+// Package jobmanager accepts jobs, places their tasks on taskmanagers, and watches over both. It runs no tasks and knows no SQL:
+// the planner is given to it.
+//
+// One goroutine, the loop, owns all state (type cluster). RPC handlers, pages and timers post functions to it. What happens to
+// a job is decided by engine/job and engine/schedule; the loop does what they say.
+package jobmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/serve"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
+)
+
+// PlanRequest is a script to plan.
+type PlanRequest struct {
+	// File is the script's name, for error messages. Name is the job's, "" for what the script says.
+	File, Script, Name string
+	// Config overrides what the script SETs. Parallelism is the default one, 0 for what Config and the script say.
+	Config      map[string]string
+	Parallelism int
+}
+
+// Planned is a job ready to run.
+type Planned struct {
+	Graph *graph.JobGraph
+	// Logical and Physical are plans for people, without secrets.
+	Logical, Physical string
+	Warnings          []string
+}
+
+// Planner turns a script into a job. Its errors are shown to the user as they are. It is called on any goroutine.
+type Planner func(PlanRequest) (*Planned, error)
+
+// Config is what a jobmanager needs. The fields without a stated default are required.
+type Config struct {
+	// BindHost is where to listen, "" for everywhere. Port 0 picks a free one; HTTPPort and MetricsPort may be serve.Off.
+	BindHost                       string
+	RPCPort, HTTPPort, MetricsPort int
+	Plan                           Planner
+	// Connectors are asked what there is to read.
+	Connectors map[string]*op.Connector
+	Version    string
+	// LeaderEpoch identifies this run; 0 takes the time.
+	LeaderEpoch int64
+	Log         *slog.Logger
+	Clock       op.Clock
+	// Rand makes job IDs.
+	Rand io.Reader
+	// HeartbeatInterval is how often each side shows that it lives (1 s), HeartbeatTimeout after how long a silence it is lost (3 s).
+	HeartbeatInterval, HeartbeatTimeout time.Duration
+	// MetricsInterval is how often taskmanagers report counters (1 s).
+	MetricsInterval time.Duration
+	// Limits of a job's phases (job.DefaultLimits).
+	Limits job.Limits
+	// HistoryMax is how many ended jobs are remembered (100).
+	HistoryMax int
+	// FlinkNames adds Flink's metric names.
+	FlinkNames bool
+}
+
+const (
+	// jobsMax bounds the jobs that have not ended.
+	jobsMax = 1000
+	// prepareMax is how long listing what there is to read may take.
+	prepareMax = time.Minute
+	// callsQueued is how many posts to the loop may wait; more block their senders.
+	callsQueued = 64
+)
+
+var errStopped = errors.New("the jobmanager is stopping")
+
+func (c *Config) setDefaults() {
+	setDefault(&c.HeartbeatInterval, time.Second)
+	setDefault(&c.HeartbeatTimeout, 3*time.Second)
+	setDefault(&c.MetricsInterval, time.Second)
+	setDefault(&c.HistoryMax, 100)
+	setDefault(&c.Limits, job.DefaultLimits)
+	setDefault(&c.Log, slog.New(slog.DiscardHandler))
+}
+
+func setDefault[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}
+
+// JobManager is a jobmanager that listens. Run makes it work.
+type JobManager struct {
+	cfg                Config
+	rpc, http, metrics net.Listener
+	calls              chan func(*cluster)
+	// stopped is closed when the loop has ended.
+	stopped chan struct{}
+	// work counts the goroutines that outlive the call that started them: prepares and stream readers.
+	work  sync.WaitGroup
+	ready atomic.Bool
+}
+
+// New opens the listeners.
+func New(cfg Config) (*JobManager, error) {
+	cfg.setDefaults()
+	jm := &JobManager{cfg: cfg, calls: make(chan func(*cluster), callsQueued), stopped: make(chan struct{})}
+	for _, l := range []struct {
+		to   *net.Listener
+		port int
+		what string
+	}{{&jm.rpc, cfg.RPCPort, "rpc"}, {&jm.http, cfg.HTTPPort, "http"}, {&jm.metrics, cfg.MetricsPort, "metrics"}} {
+		if l.port == serve.Off {
+			continue
+		}
+		listener, err := serve.Listen(cfg.BindHost, l.port)
+		if err != nil {
+			jm.closeListeners()
+			return nil, fmt.Errorf("%s: %w (choose another with --%s-port)", l.what, err, l.what)
+		}
+		*l.to = listener
+	}
+	return jm, nil
+}
+
+func (jm *JobManager) closeListeners() {
+	for _, l := range []net.Listener{jm.rpc, jm.http, jm.metrics} {
+		if l != nil {
+			l.Close() //nolint:errcheck // it was never used
+		}
+	}
+}
+
+// RPCPort, HTTPPort and MetricsPort are where the jobmanager listens, 0 for not at all.
+func (jm *JobManager) RPCPort() int { return serve.Port(jm.rpc) }
+
+// HTTPPort is where the dashboard is, 0 for nowhere.
+func (jm *JobManager) HTTPPort() int { return portOf(jm.http) }
+
+// MetricsPort is where the metrics are, 0 for nowhere.
+func (jm *JobManager) MetricsPort() int { return portOf(jm.metrics) }
+
+func portOf(l net.Listener) int {
+	if l == nil {
+		return 0
+	}
+	return serve.Port(l)
+}
+
+// Address is HOST:PORT of the RPC server, for clients on this machine.
+func (jm *JobManager) Address() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(jm.RPCPort()))
+}
+
+// Run serves until ctx ends; that is not an error. It may be called once.
+func (jm *JobManager) Run(ctx context.Context) error {
+	c := newCluster(jm)
+	g, ctx := errgroup.WithContext(ctx)
+	server := grpc.NewServer(serve.ServerOptions()...)
+	pb.RegisterJobServiceServer(server, &jobService{jm: jm})
+	pb.RegisterTaskManagerServiceServer(server, &sessions{jm: jm, ctx: ctx})
+	health := serve.AddHealth(server)
+	g.Go(func() error { return jm.loop(ctx, c) })
+	g.Go(func() error { return serve.GRPC(ctx, server, jm.rpc) })
+	if jm.http != nil {
+		g.Go(func() error { return serve.HTTP(ctx, jm.pages(), jm.http) })
+	}
+	if jm.metrics != nil {
+		g.Go(func() error {
+			return serve.HTTP(ctx, serve.Pages(&jm.ready, serve.Registry(jm.Collector())), jm.metrics)
+		})
+	}
+	jm.cfg.Log.Info("jobmanager started", "version", jm.cfg.Version, "rpc_port", jm.RPCPort(), "http_port", jm.HTTPPort(),
+		"metrics_port", jm.MetricsPort())
+	err := g.Wait()
+	health.Shutdown()
+	jm.work.Wait()
+	jm.cfg.Log.Info("jobmanager stopped")
+	return err
+}
+
+// loop owns c. Every change of state happens here.
+func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
+	defer close(jm.stopped)
+	defer c.close()
+	tick := time.NewTicker(min(jm.cfg.HeartbeatInterval, jm.cfg.HeartbeatTimeout/3))
+	defer tick.Stop()
+	jm.ready.Store(true)
+	defer jm.ready.Store(false)
+	for {
+		select {
+		case f := <-jm.calls:
+			f(c)
+		case <-tick.C:
+			c.tick()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// do runs f in the loop and waits for it.
+func (jm *JobManager) do(ctx context.Context, f func(*cluster)) error {
+	done := make(chan struct{})
+	if err := jm.post(ctx, func(c *cluster) { defer close(done); f(c) }); err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-jm.stopped:
+		return errStopped
+	}
+}
+
+// post has f run in the loop, some time later.
+func (jm *JobManager) post(ctx context.Context, f func(*cluster)) error {
+	select {
+	case jm.calls <- f:
+		return nil
+	case <-jm.stopped:
+		return errStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,301 @@
+package jobmanager
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/schedule"
+	"github.com/bramble-stream/bramble/engine/stream"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
+)
+
+// attempt is the only one: a job is not started again after a failure.
+const attempt = 1
+
+// running is a job, also one that has ended. It belongs to the loop.
+type running struct {
+	id          string
+	planned     *Planned
+	graphJSON   []byte
+	machine     *job.Job
+	submittedAt stream.Time
+	// placing says that the job wants slots.
+	placing bool
+	// slots are the ones it holds or held; tasks[v][i] is the one of a task.
+	slots []slot
+	tasks [][]int
+	// splits[v][i] is what a source task reads.
+	splits [][][]op.Split
+	// metrics[v][i] is the latest report of a task, nil before the first.
+	metrics [][]*pb.TaskMetrics
+	// health is by task and component, in the order of first appearance.
+	health []*pb.Health
+	// vertexOf finds a vertex by ID.
+	vertexOf map[string]int
+	// watchers receive after a change.
+	watchers map[chan struct{}]struct{}
+}
+
+type slot struct {
+	taskManager string
+	index       int
+}
+
+// healthMax bounds the components that a job reports on.
+const healthMax = 256
+
+func newRunning(id string, p *Planned, now stream.Time, limits job.Limits) (*running, error) {
+	data, err := json.Marshal(p.Graph)
+	if err != nil {
+		return nil, fmt.Errorf("encode the job graph: %w", err)
+	}
+	r := &running{
+		id: id, planned: p, graphJSON: data, submittedAt: now,
+		vertexOf: map[string]int{}, watchers: map[chan struct{}]struct{}{},
+	}
+	parallelism := make([]int, len(p.Graph.Vertices))
+	for i, v := range p.Graph.Vertices {
+		parallelism[i] = v.Parallelism
+		r.vertexOf[v.ID] = i
+		r.metrics = append(r.metrics, make([]*pb.TaskMetrics, v.Parallelism))
+		r.splits = append(r.splits, make([][]op.Split, v.Parallelism))
+	}
+	r.machine = job.New(now, parallelism, limits)
+	return r, nil
+}
+
+func (r *running) name() string { return r.planned.Graph.Name }
+
+// widths is the job as the scheduler sees it: vertices that forward to each other form a group.
+func (r *running) widths() []schedule.Vertex {
+	g := r.planned.Graph
+	group := make([]int, len(g.Vertices))
+	for i := range group {
+		group[i] = i
+	}
+	for _, e := range g.Edges {
+		if e.Partition == graph.Forward {
+			from, to := group[e.From], group[e.To]
+			for i, k := range group {
+				if k == to {
+					group[i] = from
+				}
+			}
+		}
+	}
+	vertices := make([]schedule.Vertex, len(g.Vertices))
+	for i, v := range g.Vertices {
+		vertices[i] = schedule.Vertex{Parallelism: v.Parallelism, Group: group[i]}
+	}
+	return vertices
+}
+
+// ref finds the task that a message names.
+func (r *running) ref(id *pb.TaskID) (job.Ref, bool) {
+	v, ok := r.vertexOf[id.GetVertexId()]
+	if !ok || id.GetIndex() < 0 || int(id.GetIndex()) >= len(r.metrics[v]) {
+		return job.Ref{}, false
+	}
+	return job.Ref{Vertex: v, Index: int(id.GetIndex())}, true
+}
+
+func (r *running) taskID(ref job.Ref) *pb.TaskID {
+	return &pb.TaskID{VertexId: r.planned.Graph.Vertices[ref.Vertex].ID, Index: int32(ref.Index)} //nolint:gosec // parallelism is small
+}
+
+// notify wakes the watchers; one that is awake already sees this change, too.
+func (r *running) notify() {
+	for w := range r.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// submit takes in a job and begins to prepare it.
+func (c *cluster) submit(r *running) error {
+	live := 0
+	for _, other := range c.jobs {
+		if !other.machine.State().Ended() {
+			live++
+		}
+	}
+	if live >= jobsMax {
+		return fmt.Errorf("%d jobs are running or waiting already, which is the maximum: cancel one first", live)
+	}
+	c.jobs[r.id] = r
+	c.order = append(c.order, r.id)
+	c.jm.cfg.Log.Info("job submitted", "job_id", r.id, "job_name", r.name())
+	c.jm.work.Go(func() { c.jm.prepare(c.ctx, r.id, r.planned.Graph) })
+	return nil
+}
+
+// prepare lists what there is to read, outside the loop.
+func (jm *JobManager) prepare(ctx context.Context, id string, g *graph.JobGraph) {
+	limited, cancel := context.WithTimeout(ctx, prepareMax)
+	defer cancel()
+	splits := make([][][]op.Split, len(g.Vertices))
+	var failure *job.Failure
+	for i, v := range g.Vertices {
+		var err error
+		if splits[i], err = jm.splitsOf(limited, v); err != nil {
+			failure = &job.Failure{
+				Message: err.Error(), Task: job.Ref{Vertex: i}, HasTask: true,
+				Operator: v.Ops[0].Name, Line: v.Ops[0].Line, Column: v.Ops[0].Column,
+			}
+			break
+		}
+	}
+	jm.post(ctx, func(c *cluster) { //nolint:errcheck // fails only when the jobmanager stops
+		if r := c.jobs[id]; r != nil {
+			r.splits = splits
+			c.apply(r, job.Prepared{Failure: failure})
+		}
+	})
+}
+
+// splitsOf deals the splits of a source vertex out to its tasks.
+func (jm *JobManager) splitsOf(ctx context.Context, v *graph.Vertex) ([][]op.Split, error) {
+	tasks := make([][]op.Split, v.Parallelism)
+	if len(v.Ops) == 0 || v.Ops[0].Kind != graph.KindSource {
+		return tasks, nil
+	}
+	var spec graph.SourceSpec
+	if err := json.Unmarshal(v.Ops[0].Spec, &spec); err != nil {
+		return nil, fmt.Errorf("source %s: %w", v.Ops[0].Name, err)
+	}
+	connector := jm.cfg.Connectors[spec.Table.Connector]
+	if connector == nil || connector.Splits == nil {
+		return nil, fmt.Errorf("table %q: this jobmanager has no connector %q to read with", spec.Table.Name, spec.Table.Connector)
+	}
+	splits, err := connector.Splits(ctx, &spec.Table, v.Parallelism)
+	if err != nil {
+		return nil, fmt.Errorf("table %q: %w", spec.Table.Name, err)
+	}
+	for i, s := range splits {
+		tasks[i%v.Parallelism] = append(tasks[i%v.Parallelism], s)
+	}
+	return tasks, nil
+}
+
+// apply lets an event happen to a job and does what follows.
+func (c *cluster) apply(r *running, e job.Event) {
+	before := r.machine.State()
+	cmds := r.machine.Step(c.now(), e)
+	if after := r.machine.State(); after != before {
+		c.logState(r, after)
+	}
+	r.notify()
+	for _, cmd := range cmds {
+		switch cmd := cmd.(type) {
+		case job.Place:
+			r.placing = true
+			c.place(r)
+		case job.Deploy:
+			c.deploy(r, cmd)
+		case job.Start:
+			c.command(cmd.TaskManager, &pb.ConnectResponse{Message: &pb.ConnectResponse_Start{
+				Start: &pb.Start{LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt},
+			}})
+		case job.Stop:
+			c.stopTasks(r, cmd.TaskManager)
+		case job.End:
+			c.ended(r)
+		}
+	}
+}
+
+func (c *cluster) logState(r *running, s job.State) {
+	log := c.jm.cfg.Log.With("job_id", r.id, "job_name", r.name(), "state", s.String())
+	if failures := r.machine.Failures(); len(failures) > 0 && (s == job.Failing || s == job.Failed) {
+		log.Error("job state", "cause", failures[0].Message, "operator", failures[0].Operator, "taskmanager", failures[0].TaskManager)
+		return
+	}
+	log.Info("job state")
+}
+
+// command sends to a taskmanager, if it is still there: when it is not, its loss has been told to the job already.
+func (c *cluster) command(taskManager string, msg *pb.ConnectResponse) {
+	if m := c.members[taskManager]; m != nil {
+		c.send(m, msg)
+	}
+}
+
+func (c *cluster) deploy(r *running, cmd job.Deploy) {
+	d := &pb.Deploy{LeaderEpoch: c.epoch, JobId: r.id, JobName: r.name(), Attempt: attempt, GraphJson: r.graphJSON}
+	for _, ref := range cmd.Tasks {
+		t := &pb.DeployTask{Task: r.taskID(ref), Slot: int32(r.slots[r.tasks[ref.Vertex][ref.Index]].index)} //nolint:gosec // small
+		for _, s := range r.splits[ref.Vertex][ref.Index] {
+			t.Splits = append(t.Splits, &pb.Split{SplitId: s.ID, Position: s.Pos})
+		}
+		d.Tasks = append(d.Tasks, t)
+	}
+	for v, tasks := range r.tasks {
+		for i, s := range tasks {
+			l := &pb.TaskLocation{Task: r.taskID(job.Ref{Vertex: v, Index: i}), TaskmanagerId: r.slots[s].taskManager}
+			if m := c.members[l.TaskmanagerId]; m != nil {
+				l.DataAddress = m.info.DataAddress
+			}
+			d.Locations = append(d.Locations, l)
+		}
+	}
+	c.command(cmd.TaskManager, &pb.ConnectResponse{Message: &pb.ConnectResponse_Deploy{Deploy: d}})
+}
+
+func (c *cluster) stopTasks(r *running, taskManager string) {
+	msg := &pb.Cancel{LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt}
+	for v, tasks := range r.machine.Tasks() {
+		for i, t := range tasks {
+			if t.TaskManager == taskManager && !t.State.Ended() {
+				msg.Tasks = append(msg.Tasks, r.taskID(job.Ref{Vertex: v, Index: i}))
+			}
+		}
+	}
+	c.command(taskManager, &pb.ConnectResponse{Message: &pb.ConnectResponse_Cancel{Cancel: msg}})
+}
+
+// ended frees what the job held and forgets the oldest ended jobs beyond the history.
+func (c *cluster) ended(r *running) {
+	r.placing = false
+	c.release(r)
+	r.graphJSON, r.splits = nil, nil
+	over := -c.jm.cfg.HistoryMax
+	for _, id := range c.order {
+		if c.jobs[id].machine.State().Ended() {
+			over++
+		}
+	}
+	c.order = slices.DeleteFunc(c.order, func(id string) bool {
+		if over <= 0 || !c.jobs[id].machine.State().Ended() {
+			return false
+		}
+		over--
+		delete(c.jobs, id)
+		return true
+	})
+	c.placeWaiting()
+}
+
+// setHealth keeps the latest word on each component of each task.
+func (r *running) setHealth(h *pb.Health) {
+	for i, old := range r.health {
+		if old.Component == h.Component && old.Task.GetVertexId() == h.Task.GetVertexId() && old.Task.GetIndex() == h.Task.GetIndex() {
+			if old.Error == h.Error {
+				return
+			}
+			r.health[i] = h
+			r.notify()
+			return
+		}
+	}
+	if len(r.health) < healthMax {
+		r.health = append(r.health, h)
+		r.notify()
+	}
+}
