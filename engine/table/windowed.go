@@ -20,9 +20,20 @@ type Options struct {
 	BudgetBytes int64
 	// Open opens the store when it is first needed: op.Context.OpenState. nil: nothing is ever spilled or snapshotted.
 	Open func(merge state.MergeFunc) (state.Store, error)
-	// MaxParallelism and KeyRange are the task's.
+	// MaxParallelism and KeyRange are the task's; left zero: all of stream.DefaultMaxParallelism key groups.
 	MaxParallelism int
 	KeyRange       stream.KeyRange
+}
+
+// withDefaults fills in the key range of a task that has all key groups.
+func (o Options) withDefaults() Options {
+	if o.MaxParallelism == 0 {
+		o.MaxParallelism = stream.DefaultMaxParallelism
+	}
+	if o.KeyRange == (stream.KeyRange{}) {
+		o.KeyRange.Limit = stream.KeyGroup(o.MaxParallelism)
+	}
+	return o
 }
 
 // Emitter is told a part of a result: n rows of keys and of values (results or partials). The columns are lent until it returns.
@@ -76,6 +87,7 @@ type space struct {
 
 // NewWindowed returns an empty table.
 func NewWindowed(o Options) (*Windowed, error) {
+	o = o.withDefaults()
 	w := &Windowed{o: o, spaces: map[int64]*space{}}
 	var err error
 	if w.merger, err = agg.NewMerger(o.Aggs, o.Retract); err != nil {

@@ -1,0 +1,24 @@
+package pebble
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// logger hands what Pebble says to slog: its chatter at debug level, since nobody needs to act on it.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Infof(format string, args ...any) {
+	l.log.Debug("pebble", "text", fmt.Sprintf(format, args...))
+}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.log.Error("state store", "text", fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called where Pebble cannot go on, and must not return.
+func (l logger) Fatalf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	l.log.Error("state store cannot go on", "text", text)
+	panic("pebble: " + text)
+}

@@ -1,0 +1,332 @@
+// Package pebble is the state store on disk: Pebble without a write-ahead log, since what makes state durable is the checkpoint, not the
+// local disk. It knows nothing of what keys and values mean beyond the key group that a key begins with.
+package pebble
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	cpebble "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/engine/stream"
+)
+
+// Options say where a store is and what it may use.
+type Options struct {
+	// Dir is the store's own directory, made if missing. When it holds the files of a snapshot, under the names that the snapshot
+	// listed, the store opens with that content.
+	Dir string
+	// Instance distinguishes this store from all others, earlier attempts included, whose snapshots go to the same place: files of different
+	// content then never share a name. It must not hold a slash or an underscore.
+	Instance string
+	// Merge is for OpMerge, or nil. It may be called on other goroutines, several at a time.
+	Merge state.MergeFunc
+	// MemoryBytes bounds memtables and block cache together; 0 means DefaultMemoryBytes. Compactions take about 2 MiB beside.
+	MemoryBytes int64
+	// Keep leaves Dir in place at Close.
+	Keep bool
+	Log  *slog.Logger
+}
+
+// DefaultMemoryBytes is for a task of a 256 MiB taskmanager with a few stateful tasks.
+const DefaultMemoryBytes = 16 << 20
+
+// MinMemoryBytes is the least that Pebble works well with.
+const MinMemoryBytes = 2 << 20
+
+// Store is a state.Store over one Pebble database.
+type Store struct {
+	o     Options
+	db    *cpebble.DB
+	cache *cpebble.Cache
+	// names maps a table file that came with a restored snapshot to the name that the snapshot listed it under.
+	names map[string]string
+	keys  [2][]byte
+}
+
+var (
+	_ state.Store    = (*Store)(nil)
+	_ state.Iterator = (*iterator)(nil)
+	_ state.Snapshot = (*snapshot)(nil)
+)
+
+// Open opens the store in o.Dir.
+func Open(o Options) (*Store, error) {
+	if strings.ContainsAny(o.Instance, "/_") {
+		return nil, fmt.Errorf("open state: instance %q holds a slash or an underscore", o.Instance)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	names, err := unlist(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	s := &Store{o: o, names: names}
+	opts, cache := o.pebble()
+	defer cache.Unref() // the database keeps its own reference
+	if s.db, err = cpebble.Open(o.Dir, opts); err != nil {
+		return nil, fmt.Errorf("open state in %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+// pebble sizes Pebble's options from the budget: a quarter each for the active memtable and one being flushed, the rest for blocks.
+func (o Options) pebble() (*cpebble.Options, *cpebble.Cache) {
+	mem := o.MemoryBytes
+	if mem <= 0 {
+		mem = DefaultMemoryBytes
+	}
+	mem = max(mem, MinMemoryBytes)
+	cache := cpebble.NewCache(mem / 2)
+	opts := &cpebble.Options{
+		FS:         noSyncFS{vfs.Default},
+		Cache:      cache,
+		DisableWAL: true,
+		// 64 MiB is where larger memtables stop paying on an SD card.
+		MemTableSize:                uint64(min(mem/4, 64<<20)),
+		MemTableStopWritesThreshold: 2,
+		// Fewer, larger runs in L0: state is written in bursts and mostly read in ranges.
+		L0CompactionThreshold:      4,
+		L0StopWritesThreshold:      16,
+		LBaseMaxBytes:              16 << 20,
+		MaxOpenFiles:               256,
+		FormatMajorVersion:         formatVersion,
+		Logger:                     logger{o.Log},
+		Merger:                     merger(o.Merge),
+		DisableTableStats:          true,
+		NoSyncOnClose:              true,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
+	}
+	for i := range opts.Levels {
+		l := &opts.Levels[i]
+		l.BlockSize = 8 << 10
+		l.IndexBlockSize = 16 << 10
+		l.FilterPolicy = bloom.FilterPolicy(10)
+		l.FilterType = cpebble.TableFilter
+	}
+	opts.TargetFileSizes[0] = 2 << 20
+	return opts, cache
+}
+
+// formatVersion is fixed, so that snapshots taken by this version are read by the next.
+const formatVersion = cpebble.FormatFlushableIngest
+
+// sep ends the prefix that makes a file's name unique in a snapshot; Pebble's own names have none.
+const sep = "_"
+
+// unlist gives the files of a snapshot in dir their own names back, and returns what tables were listed as.
+func unlist(dir string) (map[string]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, e := range list {
+		at := strings.LastIndex(e.Name(), sep)
+		if at < 0 || e.IsDir() {
+			continue
+		}
+		plain := e.Name()[at+1:]
+		if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(dir, plain)); err != nil {
+			return nil, err
+		}
+		if isTable(plain) {
+			names[plain] = e.Name()
+		}
+	}
+	return names, nil
+}
+
+func isTable(name string) bool {
+	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
+}
+
+// Get implements state.Store.
+func (s *Store) Get(key []byte) ([]byte, io.Closer, error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, cpebble.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read state key %x: %w", key, err)
+	}
+	return v, closer, nil
+}
+
+// Apply implements state.Store.
+func (s *Store) Apply(w *state.Writes) error {
+	if w.Len() == 0 {
+		return nil
+	}
+	b := s.db.NewBatchWithSize(w.SizeBytes() + 16*w.Len())
+	for i := range w.Len() {
+		var err error
+		switch op, key, value := w.At(i); op {
+		case state.OpSet:
+			err = b.Set(key, value, nil)
+		case state.OpDelete:
+			err = b.Delete(key, nil)
+		case state.OpMerge:
+			if s.o.Merge == nil {
+				err = errNoMerge
+			} else {
+				err = b.Merge(key, value, nil)
+			}
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("write state: %w", err), b.Close())
+		}
+	}
+	if err := s.db.Apply(b, cpebble.NoSync); err != nil {
+		return errors.Join(fmt.Errorf("write state: %w", err), b.Close())
+	}
+	if err := b.Close(); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}
+
+var errNoMerge = errors.New("merge in a store without a merge function")
+
+type iterator struct {
+	it      *cpebble.Iterator
+	value   []byte
+	err     error
+	started bool
+}
+
+// Iter implements state.Store.
+func (s *Store) Iter(lower, upper []byte) (state.Iterator, error) {
+	it, err := s.db.NewIter(&cpebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, fmt.Errorf("iterate state: %w", err)
+	}
+	return &iterator{it: it}, nil
+}
+
+// Next implements state.Iterator.
+func (i *iterator) Next() bool {
+	if i.err != nil {
+		return false
+	}
+	var ok bool
+	if i.started {
+		ok = i.it.Next()
+	} else {
+		i.started = true
+		ok = i.it.First()
+	}
+	if !ok {
+		i.err = i.it.Error()
+		return false
+	}
+	i.value, i.err = i.it.ValueAndErr()
+	return i.err == nil
+}
+
+func (i *iterator) Key() []byte   { return i.it.Key() }
+func (i *iterator) Value() []byte { return i.value }
+
+// Err implements state.Iterator.
+func (i *iterator) Err() error {
+	if i.err != nil {
+		return fmt.Errorf("iterate state: %w", i.err)
+	}
+	return nil
+}
+
+// Close implements state.Iterator.
+func (i *iterator) Close() error {
+	// Pebble repeats the iterator's error here; Err has said it.
+	if err := i.it.Close(); err != nil && i.err == nil {
+		return fmt.Errorf("close state iterator: %w", err)
+	}
+	return nil
+}
+
+// DeleteRange implements state.Store.
+func (s *Store) DeleteRange(lower, upper []byte) error {
+	if string(lower) >= string(upper) {
+		return nil
+	}
+	if err := s.db.DeleteRange(lower, upper, cpebble.NoSync); err != nil {
+		return fmt.Errorf("delete state range: %w", err)
+	}
+	return nil
+}
+
+// SizeBytes implements state.Store.
+func (s *Store) SizeBytes() int64 {
+	m := s.db.Metrics()
+	total := m.Total()
+	return int64(m.MemTable.Size) + total.TablesSize
+}
+
+// Close implements state.Store. Snapshots that are still open keep their files.
+func (s *Store) Close() error {
+	err := s.db.Close()
+	if !s.o.Keep {
+		err = errors.Join(err, os.RemoveAll(s.o.Dir))
+	}
+	if err != nil {
+		return fmt.Errorf("close state: %w", err)
+	}
+	return nil
+}
+
+// Retain deletes everything outside the key groups of r.
+func (s *Store) Retain(r stream.KeyRange) error {
+	lo := binary.BigEndian.AppendUint16(nil, uint16(r.First))
+	hi := binary.BigEndian.AppendUint16(nil, uint16(r.Limit))
+	if err := s.DeleteRange([]byte{}, lo); err != nil {
+		return err
+	}
+	return s.DeleteRange(hi, []byte{0xff, 0xff, 0xff})
+}
+
+// Import adds what the snapshot files in another directory hold of the key groups of r, as they were downloaded under their names. The
+// directory is used up. Keys that are in the store already are replaced.
+func (s *Store) Import(dir string, r stream.KeyRange) (err error) {
+	src, err := Open(Options{Dir: dir, Instance: s.o.Instance, Merge: s.o.Merge, MemoryBytes: MinMemoryBytes, Log: s.o.Log})
+	if err != nil {
+		return fmt.Errorf("import state: %w", err)
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	lo := binary.BigEndian.AppendUint16(nil, uint16(r.First))
+	hi := binary.BigEndian.AppendUint16(nil, uint16(r.Limit))
+	it, err := src.Iter(lo, hi)
+	if err != nil {
+		return fmt.Errorf("import state: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	var w state.Writes
+	for it.Next() {
+		w.Add(state.OpSet, it.Key(), it.Value())
+		if w.SizeBytes() >= importBytes {
+			if err := s.Apply(&w); err != nil {
+				return err
+			}
+			w.Reset()
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("import state: %w", err)
+	}
+	return s.Apply(&w)
+}
+
+// importBytes is how much Import writes at a time.
+const importBytes = 256 << 10

@@ -1,0 +1,119 @@
+package pebble_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/engine/state/pebble"
+	"github.com/bramble-stream/bramble/engine/state/statetest"
+	"github.com/bramble-stream/bramble/engine/stream"
+)
+
+func TestStore(t *testing.T) {
+	instance := 0
+	open := func(t testing.TB, dir string, merge state.MergeFunc) state.Store {
+		if dir == "" {
+			dir = filepath.Join(t.TempDir(), "state")
+		}
+		instance++
+		s, err := pebble.Open(pebble.Options{
+			Dir: dir, Instance: fmt.Sprintf("i%d", instance), Merge: merge, MemoryBytes: pebble.MinMemoryBytes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	statetest.Run(t, statetest.Maker{
+		Open:   open,
+		Import: func(s state.Store, dir string, r stream.KeyRange) error { return s.(*pebble.Store).Import(dir, r) },
+	})
+}
+
+// TestRetain narrows a restored store to a part of its key groups.
+func TestRetain(t *testing.T) {
+	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(t.TempDir(), "s"), Instance: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w state.Writes
+	for kg := range 128 {
+		w.Add(state.OpSet, statetest.Key(kg, "k"), []byte("v"))
+	}
+	if err := s.Apply(&w); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Retain(stream.KeyRange{First: 5, Limit: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if got := statetest.Dump(t, s, "", "\xff\xff\xff"); len(got) != 4 || got[string(statetest.Key(5, "k"))] != "v" {
+		t.Errorf("%v left", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSnapshotIsIncremental: a table file that an earlier snapshot listed keeps its name.
+func TestSnapshotIsIncremental(t *testing.T) {
+	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(t.TempDir(), "s"), Instance: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	seen := map[string]bool{}
+	shared := 0
+	for epoch := stream.Epoch(1); epoch <= 3; epoch++ {
+		var w state.Writes
+		for i := range 1000 {
+			w.Add(state.OpSet, statetest.Key(int(epoch), fmt.Sprint(i)), []byte("value"))
+		}
+		if err := s.Apply(&w); err != nil {
+			t.Fatal(err)
+		}
+		snap, err := s.Snapshot(epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range snap.Files() {
+			if seen[f.Name] {
+				shared++
+			}
+			seen[f.Name] = true
+		}
+		if err := snap.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shared < 2 {
+		t.Errorf("%d files shared: %v", shared, seen)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	if _, err := pebble.Open(pebble.Options{Dir: t.TempDir(), Instance: "a_b"}); err == nil {
+		t.Error("accepted an instance with an underscore")
+	}
+	if _, err := pebble.Open(pebble.Options{Dir: "/dev/null/x", Instance: "a"}); err == nil {
+		t.Error("opened a directory in a file")
+	}
+}
+
+// TestCloseKeeps: with Keep the directory stays, without it goes; content that was not snapshotted is not promised.
+func TestCloseKeeps(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "s")
+		s, err := pebble.Open(pebble.Options{Dir: dir, Instance: "a", Keep: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if m, _ := filepath.Glob(dir); (len(m) == 1) != keep {
+			t.Errorf("keep %t: %v", keep, m)
+		}
+	}
+}
