@@ -1,0 +1,174 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/bramble-stream/bramble/engine/expr"
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/sql/parse"
+)
+
+// updating reports whether r changes rows that it has given out (-U, +U, -D) rather than only adding rows.
+func updating(r *rel) bool {
+	if r.changes == 0 {
+		r.changes = 1
+		if updatingNow(r) {
+			r.changes = 2
+		}
+	}
+	return r.changes == 2
+}
+
+func updatingNow(r *rel) bool {
+	for _, in := range r.ins {
+		if updating(in) {
+			return true
+		}
+	}
+	// A group without aggregates is the set of its keys: over rows that are only added it only grows.
+	return r.kind == relGroup && len(r.aggs) > 0
+}
+
+// changelog decides how each sink is written, and which aggregations must emit -U rows. It reports sinks that
+// cannot take what their query gives.
+func (p *planner) changelog() error {
+	order := p.order()
+	for _, r := range order {
+		r.changes, r.before = 0, false
+	}
+	// need says whose -U rows are read by something below the sinks.
+	need := map[*rel]bool{}
+	var errs parse.ErrorList
+	for _, s := range p.sinks {
+		b, err := p.sinkMode(s)
+		errs = appendErr(errs, err)
+		need[s] = b
+	}
+	for _, r := range slices.Backward(order) {
+		if r.kind == relGroup {
+			r.before = need[r]
+		}
+		for _, in := range r.ins {
+			switch {
+			case r.kind == relGroup:
+				need[in] = need[in] || updating(in)
+			case r.kind == relCalc && r.filter != nil:
+				// A row that no longer passes the filter is taken back by its -U.
+				need[in] = need[in] || updating(in)
+			default:
+				need[in] = need[in] || need[r]
+			}
+		}
+	}
+	return errs.Err()
+}
+
+// sinkMode chooses a sink's mode; before says that it must get -U rows.
+func (p *planner) sinkMode(s *rel) (before bool, err error) {
+	modes := s.sink.modes
+	pk := s.sink.spec.PrimaryKey
+	if !updating(s.ins[0]) {
+		s.mode = appendMode(modes, len(pk) > 0)
+		return false, nil
+	}
+	upsert := slices.Contains(modes, graph.Upsert) && len(pk) > 0
+	retract := slices.Contains(modes, graph.Retract)
+	key, has := uniqueKey(s.ins[0])
+	switch {
+	case !upsert && !retract:
+		hint := "declare a PRIMARY KEY (...) NOT ENFORCED in it, or aggregate by windows"
+		if !slices.Contains(modes, graph.Upsert) {
+			hint = "write to an upsert sink such as redis with a PRIMARY KEY, or aggregate by windows"
+		}
+		return false, p.errorf(s.where, hint, "table %q takes only rows that stay, but the query changes rows that it has given out (GROUP BY without windows)", s.sink.name)
+	case upsert && has && samePositions(key, pk):
+		s.mode = graph.Upsert
+		return false, nil
+	case retract:
+		s.mode = graph.Retract
+		return true, nil
+	}
+	s.mode = graph.Upsert
+	if has && containsAll(pk, key) {
+		// The primary key says more than the query's key: a row whose primary key changes is taken back under its old one.
+		return true, nil
+	}
+	what := "is not known"
+	if has {
+		what = "is (" + strings.Join(schemaNames(s, key), ", ") + ")"
+	}
+	s.sink.byKey = true
+	p.warnf(s.where, "rows of different keys overwrite each other in the order of their arrival",
+		"the primary key of %q is (%s), but the key of the query %s", s.sink.name, strings.Join(schemaNames(s, pk), ", "), what)
+	return false, nil
+}
+
+func schemaNames(s *rel, cols []int) []string {
+	out := make([]string, len(cols))
+	for i, c := range cols {
+		out[i] = s.sink.spec.Schema.Fields[c].Name
+	}
+	return out
+}
+
+// appendMode is the mode for rows that are only added: by primary key where there is one, else the best that the sink has.
+func appendMode(modes []graph.ChangelogMode, keyed bool) graph.ChangelogMode {
+	switch {
+	case keyed && slices.Contains(modes, graph.Upsert):
+		return graph.Upsert
+	case slices.Contains(modes, graph.Append) || len(modes) == 0:
+		return graph.Append
+	default:
+		return modes[0]
+	}
+}
+
+// uniqueKey finds columns of r that identify its rows.
+func uniqueKey(r *rel) ([]int, bool) {
+	switch r.kind {
+	case relGroup:
+		key := make([]int, len(r.keys))
+		for i := range key {
+			key[i] = i
+		}
+		return key, true
+	case relCalc:
+		key, ok := uniqueKey(r.ins[0])
+		if !ok || r.exprs == nil {
+			return key, ok
+		}
+		for i, k := range key {
+			key[i] = slices.IndexFunc(r.exprs, func(e *expr.Expr) bool { return e.Op == expr.OpCol && e.Col == k })
+			if key[i] < 0 {
+				return nil, false
+			}
+		}
+		return key, true
+	default:
+		return nil, false
+	}
+}
+
+func samePositions(a, b []int) bool { return containsAll(a, b) && containsAll(b, a) }
+
+func containsAll(all, part []int) bool {
+	for _, x := range part {
+		if !slices.Contains(all, x) {
+			return false
+		}
+	}
+	return true
+}
+
+// changelogMode prints what row kinds a rel gives, for plans.
+func changelogMode(r *rel, before bool) string {
+	switch {
+	case !updating(r):
+		return "[I]"
+	case before:
+		return "[I,UB,UA,D]"
+	default:
+		return "[I,UA,D]"
+	}
+}

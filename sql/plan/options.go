@@ -1,0 +1,325 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/sql/parse"
+)
+
+// tableOptions are the options that every table of a source takes, whatever its connector.
+var tableOptions = []op.Option{
+	{Key: optIdle, Kind: op.OptionDuration, Only: "source"},
+	{Key: optMaxFuture, Kind: op.OptionDuration, Only: "source"},
+	{Key: optFallback, Kind: op.OptionDuration, Only: "source"},
+	{Key: optBad, Kind: op.OptionEnum, Enum: []string{"fail", "drop", "dead-letter"}, Default: "drop", Only: "source"},
+	{Key: optBadTable, Only: "source"},
+	{Key: optLate, Default: "drop", Only: "source"},
+}
+
+// The keys of tableOptions.
+const (
+	optIdle      = "scan.watermark.idle-timeout"
+	optMaxFuture = "scan.watermark.max-future"
+	optFallback  = "scan.watermark.fallback"
+	optBad       = "bad-records"
+	optBadTable  = "bad-records.table"
+	optLate      = "late-records"
+	optConnector = "connector"
+)
+
+// Defaults of tableOptions. A sensor with a wrong clock is seldom less than a day ahead; half a minute is
+// what someone waits for the last window of a sensor that went quiet.
+const (
+	maxFutureDefaultMS = 24 * 60 * 60 * 1000
+	fallbackMQTTMS     = 30 * 1000
+)
+
+// commonOptions are tableOptions, read.
+type commonOptions struct {
+	idleMS      int64 // -1: not given
+	maxFutureMS int64
+	fallbackMS  int64
+	badTable    string
+	lateTable   string
+}
+
+// readCommon reads tableOptions from checked options.
+func readCommon(connector string, bounded bool, options map[string]string) commonOptions {
+	ms := func(key string, def int64) int64 {
+		v, ok := options[key]
+		if !ok {
+			return def
+		}
+		d, err := parseDuration(v)
+		if err != nil {
+			return def
+		}
+		return d.Milliseconds()
+	}
+	c := commonOptions{idleMS: ms(optIdle, -1)}
+	if !bounded {
+		c.maxFutureMS = maxFutureDefaultMS
+	}
+	if connector == "mqtt" {
+		c.fallbackMS = fallbackMQTTMS
+	}
+	c.maxFutureMS, c.fallbackMS = ms(optMaxFuture, c.maxFutureMS), ms(optFallback, c.fallbackMS)
+	if strings.EqualFold(options[optBad], "dead-letter") {
+		c.badTable = options[optBadTable]
+	}
+	if l := options[optLate]; l != "" && l != "drop" {
+		c.lateTable = l
+	}
+	return c
+}
+
+// findOption returns the descriptor of an option, the longest prefix winning.
+func findOption(c *op.Connector, key string) *op.Option {
+	var best *op.Option
+	for _, list := range [][]op.Option{c.Options, tableOptions} {
+		for i := range list {
+			o := &list[i]
+			if o.Key == key {
+				return o
+			}
+			if o.Prefix && strings.HasPrefix(key, o.Key) && (best == nil || len(o.Key) > len(best.Key)) {
+				best = o
+			}
+		}
+	}
+	return best
+}
+
+func optionKeys(c *op.Connector) []string {
+	keys := []string{optConnector}
+	for _, list := range [][]op.Option{c.Options, tableOptions} {
+		for i := range list {
+			keys = append(keys, list[i].Key)
+		}
+	}
+	return keys
+}
+
+// checkOptions checks keys and values of a WITH clause or of OPTIONS hints, and returns all that is wrong.
+func (p *planner) checkOptions(c *op.Connector, options []parse.Option) parse.ErrorList {
+	var errs parse.ErrorList
+	for i := range options {
+		o := &options[i]
+		if o.Key.Value == optConnector {
+			continue
+		}
+		d := findOption(c, o.Key.Value)
+		if d == nil {
+			errs = append(errs, p.errorf(o.Key, parse.DidYouMean(o.Key.Value, optionKeys(c)),
+				"connector %q has no option %q", c.Name, o.Key.Value))
+			continue
+		}
+		if err := checkValue(d, o.Value.Value); err != nil {
+			hint := ""
+			if d.Kind == op.OptionEnum && !d.Secret {
+				hint = parse.DidYouMean(o.Value.Value, d.Enum)
+			}
+			errs = append(errs, p.errorf(o.Value, hint, "%v", err))
+		}
+	}
+	return errs
+}
+
+// checkValue checks a value by its option's kind. Values from elsewhere (${...}) are checked when they are read.
+func checkValue(o *op.Option, v string) error {
+	if strings.Contains(v, "${") {
+		return nil
+	}
+	shown := strconv.Quote(v)
+	if o.Secret {
+		shown = "its value"
+	}
+	var err error
+	var want string
+	switch o.Kind {
+	case op.OptionString:
+		return nil
+	case op.OptionInt:
+		_, err = strconv.ParseInt(v, 10, 64)
+		want = "a whole number"
+	case op.OptionFloat:
+		_, err = strconv.ParseFloat(v, 64)
+		want = "a number"
+	case op.OptionBool:
+		if !strings.EqualFold(v, "true") && !strings.EqualFold(v, "false") {
+			err = strconv.ErrSyntax
+		}
+		want = "true or false"
+	case op.OptionDuration:
+		_, err = parseDuration(v)
+		want = "a duration such as '10 s', '500 ms' or '1 min'"
+	case op.OptionMemory:
+		err = checkMemory(v)
+		want = "a size such as '64 kb' or '1 mb'"
+	case op.OptionEnum:
+		for _, e := range o.Enum {
+			if strings.EqualFold(e, v) {
+				return nil
+			}
+		}
+		return fmt.Errorf("option %q is %s; it must be one of %s", o.Key, shown, strings.Join(o.Enum, ", "))
+	}
+	if err != nil {
+		return fmt.Errorf("option %q is %s; it must be %s", o.Key, shown, want)
+	}
+	return nil
+}
+
+var durationUnits = map[string]time.Duration{
+	"":  time.Millisecond,
+	"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour,
+	"h": time.Hour, "hour": time.Hour, "hours": time.Hour,
+	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute,
+	"s": time.Second, "sec": time.Second, "second": time.Second, "seconds": time.Second,
+	"ms": time.Millisecond, "milli": time.Millisecond, "millis": time.Millisecond,
+	"millisecond": time.Millisecond, "milliseconds": time.Millisecond,
+	"µs": time.Microsecond, "micro": time.Microsecond, "micros": time.Microsecond,
+	"microsecond": time.Microsecond, "microseconds": time.Microsecond,
+	"ns": time.Nanosecond, "nano": time.Nanosecond, "nanos": time.Nanosecond,
+	"nanosecond": time.Nanosecond, "nanoseconds": time.Nanosecond,
+}
+
+// parseDuration reads Flink's durations: a whole number and a unit, ms when there is none.
+func parseDuration(v string) (time.Duration, error) {
+	n, unit := splitUnit(v)
+	u, ok := durationUnits[unit]
+	i, err := strconv.ParseInt(n, 10, 64)
+	if err != nil || !ok || i < 0 || i > math.MaxInt64/int64(u) {
+		return 0, fmt.Errorf("%q is not a duration", v)
+	}
+	return time.Duration(i) * u, nil
+}
+
+func splitUnit(v string) (number, unit string) {
+	v = strings.TrimSpace(v)
+	i := strings.IndexFunc(v, func(r rune) bool { return !unicode.IsDigit(r) })
+	if i < 0 {
+		return v, ""
+	}
+	return v[:i], strings.ToLower(strings.TrimSpace(v[i:]))
+}
+
+func checkMemory(v string) error {
+	n, unit := splitUnit(v)
+	if _, err := strconv.ParseInt(n, 10, 64); err != nil {
+		return err
+	}
+	for _, u := range strings.Fields("b bytes k kb kib kibibytes m mb mib mebibytes g gb gib gibibytes") {
+		if u == unit {
+			return nil
+		}
+	}
+	if unit == "" {
+		return nil
+	}
+	return fmt.Errorf("unknown unit %q", unit)
+}
+
+// checkUse checks a table as it is used, as source or sink: what is required, what means nothing there, and the connector's own check.
+func (p *planner) checkUse(t *table, spec *graph.TableSpec, where parse.Node, asSink bool) error {
+	use := "source"
+	if asSink {
+		use = "sink"
+	}
+	var missing []string
+	for i := range t.connector.Options {
+		o := &t.connector.Options[i]
+		if _, ok := spec.Options[o.Key]; o.Required && !o.Prefix && !ok && (o.Only == "" || o.Only == use) {
+			missing = append(missing, strconv.Quote(o.Key))
+		}
+	}
+	if len(missing) > 0 {
+		sort.Strings(missing)
+		return p.errorf(t.def, "", "table %q lacks the option %s that connector %q needs as a %s",
+			t.name, strings.Join(missing, ", "), t.connector.Name, use)
+	}
+	if t.connector.Check != nil {
+		if err := t.connector.Check(spec, asSink); err != nil {
+			return p.errorf(p.optionNode(t, err), "", "table %q: %v", t.name, err)
+		}
+	}
+	_ = where
+	return nil
+}
+
+// optionNode guesses which option an error is about: one that it quotes. Otherwise it is the table.
+func (p *planner) optionNode(t *table, err error) parse.Node {
+	for i := range t.def.Options {
+		if o := &t.def.Options[i]; o.Key.Known() && strings.Contains(err.Error(), strconv.Quote(o.Key.Value)) {
+			return o.Key
+		}
+	}
+	return t.def
+}
+
+// masked prints options for plans: sorted, without secrets.
+func masked(c *op.Connector, options map[string]string) []string {
+	keys := make([]string, 0, len(options))
+	for k := range options {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	out := make([]string, 0, len(keys))
+	for _, k := range keys {
+		v := options[k]
+		if o := findOption(c, k); o != nil && o.Secret || looksSecret(k) {
+			v = "******"
+		}
+		out = append(out, k+"="+maskURL(v))
+	}
+	return out
+}
+
+func looksSecret(key string) bool {
+	k := strings.ToLower(key)
+	for _, w := range []string{"password", "passwd", "secret", "token", "credential", "apikey", "api-key", "private"} {
+		if strings.Contains(k, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// maskURL hides the password of scheme://user:password@host, wherever it stands in v.
+func maskURL(v string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(v, "://")
+		if i < 0 {
+			b.WriteString(v)
+			return b.String()
+		}
+		b.WriteString(v[:i+3])
+		v = v[i+3:]
+		end := strings.IndexAny(v, "/ ;,?#")
+		if end < 0 {
+			end = len(v)
+		}
+		at := strings.LastIndexByte(v[:end], '@')
+		if at < 0 {
+			// A password may hold any of the characters that end an authority.
+			at = strings.LastIndexByte(v, '@')
+		}
+		if at >= 0 {
+			user, _, has := strings.Cut(v[:at], ":")
+			if has {
+				user += ":******"
+			}
+			b.WriteString(user)
+			v = v[at:]
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/bramble-stream/bramble/engine/expr"
+)
+
+// colSet says which columns of a rel are read.
+type colSet []bool
+
+func (s colSet) add(i int) { s[i] = true }
+
+func (s colSet) addExpr(e *expr.Expr) {
+	if e == nil {
+		return
+	}
+	e.Walk(func(x *expr.Expr) {
+		if x.Op == expr.OpCol {
+			s[x.Col] = true
+		}
+	})
+}
+
+// kept numbers the columns that are read; others get -1.
+func (s colSet) kept() []int {
+	out := make([]int, len(s))
+	n := 0
+	for i, ok := range s {
+		out[i] = -1
+		if ok {
+			out[i] = n
+			n++
+		}
+	}
+	return out
+}
+
+// prune leaves out the columns that no consumer reads. What is shared keeps what any of its consumers reads.
+func (p *planner) prune() {
+	order := p.order()
+	need := map[*rel]colSet{}
+	for _, r := range order {
+		need[r] = make(colSet, len(r.cols))
+	}
+	for _, r := range slices.Backward(order) {
+		p.require(r, need)
+	}
+	moved := map[*rel][]int{}
+	for _, r := range order {
+		moved[r] = p.drop1(r, need[r], func(in *rel) []int { return moved[in] })
+	}
+}
+
+// require adds to the inputs' sets what r reads of them, given what is read of r.
+func (p *planner) require(r *rel, need map[*rel]colSet) {
+	out := need[r]
+	switch r.kind {
+	case relScan, relValues:
+		keepOne(r, out)
+	case relCalc:
+		in := need[r.ins[0]]
+		in.addExpr(r.filter)
+		if r.exprs == nil {
+			for i, ok := range out {
+				in[i] = in[i] || ok
+			}
+			return
+		}
+		keepOne(r, out)
+		for i, e := range r.exprs {
+			if out[i] {
+				in.addExpr(e)
+			}
+		}
+	case relWatermark:
+		in := need[r.ins[0]]
+		out.add(r.wm.TimeCol)
+		out.addExpr(r.wm.Expr)
+		for i, ok := range out {
+			in[i] = in[i] || ok
+		}
+	case relUnion:
+		keepOne(r, out)
+		for _, in := range r.ins {
+			for i, ok := range out {
+				need[in][i] = need[in][i] || ok
+			}
+		}
+	case relSink:
+		for i := range need[r.ins[0]] {
+			need[r.ins[0]].add(i)
+		}
+	case relAssign, relWindow, relGroup:
+		p.requireKeyed(r, out, need[r.ins[0]])
+	}
+}
+
+func (p *planner) requireKeyed(r *rel, out, in colSet) {
+	if w := r.windows; w != nil {
+		switch {
+		case w.Kind == "ATTACHED":
+			in.add(w.StartCol)
+			in.add(w.EndCol)
+		case !w.proc:
+			in.add(w.TimeCol)
+		}
+		if w.late != nil {
+			for _, c := range w.late.cols {
+				in.add(c)
+			}
+		}
+	}
+	for _, k := range r.keys {
+		in.add(k)
+	}
+	if r.kind == relAssign {
+		for i := range in {
+			in[i] = in[i] || out[i]
+		}
+		return
+	}
+	for i, a := range r.aggs {
+		if !out[len(r.keys)+i] && r.kind == relWindow {
+			continue
+		}
+		for _, c := range a.Args {
+			in.add(c)
+		}
+		if a.Filter >= 0 {
+			in.add(a.Filter)
+		}
+	}
+}
+
+// keepOne makes sure that batches have a column, which counts their rows: the narrowest one.
+func keepOne(r *rel, out colSet) {
+	best, width := -1, 0
+	for i, ok := range out {
+		if ok {
+			return
+		}
+		w := r.cols[i].typ.Kind.Width()
+		if w == 0 {
+			w = 100
+		}
+		if best < 0 || w < width {
+			best, width = i, w
+		}
+	}
+	if best >= 0 {
+		out.add(best)
+	}
+}
+
+// drop1 rebuilds r, in place, without the columns that are not in out; it returns where its columns went, -1 for those dropped.
+func (p *planner) drop1(r *rel, out colSet, moved func(*rel) []int) []int {
+	for i := range out {
+		switch r.kind {
+		case relGroup:
+			// An unbounded aggregation emits a row when any aggregate changes: all of them belong to its result.
+			out[i] = true
+		case relWindow:
+			out[i] = out[i] || i < len(r.keys) || i >= len(r.keys)+len(r.aggs)
+		case relAssign:
+			width := len(r.ins[0].cols)
+			out[i] = i >= len(r.cols)-winCols || i < width && out[i]
+		case relScan, relValues, relCalc, relWatermark, relUnion, relSink:
+		}
+	}
+	var at []int
+	if len(r.ins) > 0 {
+		at = moved(r.ins[0])
+	}
+	colAt := func(i int) int { return at[i] }
+	switch r.kind {
+	case relScan:
+		s := *r.scan
+		s.fields = keep(s.fields, out)
+		r.scan = &s
+	case relValues:
+		for i := range r.rows {
+			r.rows[i] = keep(r.rows[i], out)
+		}
+	case relCalc:
+		if r.filter != nil {
+			r.filter = r.filter.MapColumns(colAt)
+		}
+		if r.exprs == nil {
+			r.cols = r.ins[0].cols
+			return at
+		}
+		r.exprs = keep(r.exprs, out)
+		for i, e := range r.exprs {
+			r.exprs[i] = e.MapColumns(colAt)
+		}
+	case relWatermark:
+		w := *r.wm
+		w.TimeCol, w.Expr = at[w.TimeCol], w.Expr.MapColumns(colAt)
+		r.wm = &w
+		// The input may keep columns for other consumers.
+		r.cols = r.ins[0].colsLike(r.cols, at)
+		return at
+	case relUnion:
+		p.alignUnion(r, out, moved)
+	case relAssign:
+		return p.dropAssign(r, at)
+	case relWindow, relGroup:
+		r.keys = mapInts(r.keys, colAt)
+		r.aggs = mapAggs(keep(r.aggs, out[len(r.keys):len(r.keys)+len(r.aggs)]), colAt)
+		r.windows = r.windows.mapped(colAt)
+	case relSink:
+	}
+	r.cols = keep(r.cols, out)
+	return out.kept()
+}
+
+func keep[T any](in []T, out colSet) []T {
+	var kept []T
+	for i, v := range in {
+		if out[i] {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// colsLike is r's columns under the attributes of cols, which says what they are above r; at maps cols to r's columns.
+func (r *rel) colsLike(cols []column, at []int) []column {
+	out := slices.Clone(r.cols)
+	for i, to := range at {
+		if to >= 0 {
+			out[to] = cols[i]
+		}
+	}
+	return out
+}
+
+// alignUnion puts a calc over inputs that keep other columns than the union does.
+func (p *planner) alignUnion(r *rel, out colSet, moved func(*rel) []int) {
+	for j, in := range r.ins {
+		at := moved(in)
+		var exprs []*expr.Expr
+		var cols []column
+		same := true
+		for i, ok := range out {
+			if !ok {
+				continue
+			}
+			same = same && at[i] == len(exprs)
+			e := in.colExpr(at[i])
+			exprs, cols = append(exprs, e), append(cols, derive(in, e, in.cols[at[i]].name))
+		}
+		if !same || len(exprs) != len(in.cols) {
+			r.ins[j] = calcOver(in, nil, exprs, cols, in.where, in.text)
+		}
+	}
+}
+
+// dropAssign follows the columns of a window function's input, all of which it hands on.
+func (p *planner) dropAssign(r *rel, at []int) []int {
+	in := r.ins[0]
+	colAt := func(i int) int { return at[i] }
+	r.keys = mapInts(r.keys, colAt)
+	r.windows = r.windows.mapped(colAt)
+	width := len(at)
+	moved := slices.Clone(at)
+	for i := range winCols {
+		moved = append(moved, len(in.cols)+i)
+	}
+	cols := in.colsLike(r.cols[:width], at)
+	r.cols = append(cols, r.cols[width:]...)
+	return moved
+}
+
+// mapped is w with its input columns renumbered.
+func (w *windowSpec) mapped(f func(int) int) *windowSpec {
+	if w == nil {
+		return nil
+	}
+	c := *w
+	switch {
+	case w.Kind == "ATTACHED":
+		c.StartCol, c.EndCol = f(w.StartCol), f(w.EndCol)
+		if !w.proc {
+			c.TimeCol = c.EndCol
+		}
+	case !w.proc:
+		c.TimeCol = f(w.TimeCol)
+	}
+	if w.late != nil {
+		c.late = &lateRoute{table: w.late.table, cols: mapInts(w.late.cols, f)}
+	}
+	return &c
+}
