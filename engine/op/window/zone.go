@@ -82,3 +82,12 @@ func (z *zone) instant(local int64) int64 {
 	}
 	return bound - 1 // the local time was skipped when clocks went forward at bound
 }
+
+// steady reports whether the offset is the same from lo to hi.
+func (z *zone) steady(lo, hi int64) bool {
+	if z.loc == nil {
+		return true
+	}
+	z.local(lo)
+	return clamp(hi) < z.to
+}

@@ -1,0 +1,166 @@
+package watermark
+
+import (
+	"github.com/bramble-stream/bramble/engine/stream"
+)
+
+// config is what the tracker needs of graph.WatermarkSpec, in ms; 0 turns a feature off.
+type config struct {
+	idleMS, fallbackMS int64
+}
+
+// split is what is known about one split.
+type split struct {
+	// wm is the largest watermark that its rows have made.
+	wm stream.Time
+	// lastRow is the processing time of its last accepted row; before the first, when the watch over it began.
+	lastRow stream.Time
+	ended   bool
+}
+
+// tracker merges the watermarks of a task's splits: the minimum over those that are neither idle nor ended. It is a pure state machine: times come in
+// as arguments, and what to emit is returned.
+type tracker struct {
+	cfg    config
+	splits []split
+	// merged is the last watermark given out, idle the last idleness. Invariant: merged never falls.
+	merged stream.Time
+	idle   bool
+	// sawRow says that a row has come since the job began: before that there are no windows that wait, and fallback must not make the first rows late.
+	sawRow bool
+	// ticked is when tick ran last.
+	ticked stream.Time
+}
+
+// action is what the tracker wants emitted, in this order: activity, the watermark, idleness.
+type action struct {
+	active     bool
+	wm         stream.Time
+	emitWM     bool
+	becomeIdle bool
+}
+
+func newTracker(cfg config, splits int, now stream.Time) *tracker {
+	t := &tracker{cfg: cfg, merged: stream.MinTime}
+	t.grow(splits, now)
+	t.ticked = now
+	return t
+}
+
+// grow makes room for splits that were not known at Open.
+func (t *tracker) grow(n int, now stream.Time) {
+	for len(t.splits) < n {
+		t.splits = append(t.splits, split{wm: stream.MinTime, lastRow: now})
+	}
+}
+
+// rows notes that accepted rows of a split have come. It reports whether the tracker was idle until now: then activity is to be emitted before the rows.
+func (t *tracker) rows(s int, now stream.Time) (wasIdle bool) {
+	if !t.sawRow {
+		t.sawRow = true
+		// silence is measured from the first row on, for all splits: none is behind yet
+		for i := range t.splits {
+			t.splits[i].lastRow = now
+		}
+	}
+	t.splits[s].lastRow = now
+	wasIdle = t.idle
+	t.idle = false
+	return wasIdle
+}
+
+// raise notes a watermark that rows of a split have made.
+func (t *tracker) raise(s int, wm stream.Time) {
+	t.splits[s].wm = max(t.splits[s].wm, wm)
+}
+
+// setEnded notes which splits have ended.
+func (t *tracker) setEnded(ended []bool) {
+	for i := range min(len(ended), len(t.splits)) {
+		t.splits[i].ended = ended[i]
+	}
+}
+
+// idleAt and fallbackAt are when a split becomes idle, and when it begins to follow the clock; MaxTime for never.
+func (t *tracker) idleAt(s *split) stream.Time {
+	if t.cfg.idleMS <= 0 {
+		return stream.MaxTime
+	}
+	return s.lastRow + t.cfg.idleMS
+}
+
+func (t *tracker) fallbackAt(s *split) stream.Time {
+	if t.cfg.fallbackMS <= 0 || !t.sawRow {
+		return stream.MaxTime
+	}
+	return s.lastRow + t.cfg.fallbackMS
+}
+
+// tick merges the splits as of now. wallNow is now in the time of the rows: the same, or local wall-clock time.
+func (t *tracker) tick(now, wallNow stream.Time) action {
+	t.ticked = now
+	low, live, active := stream.MaxTime, 0, 0
+	follows := false
+	lowIdle := stream.MaxTime
+	for i := range t.splits {
+		s := &t.splits[i]
+		if s.ended {
+			continue
+		}
+		live++
+		wm := s.wm
+		if now >= t.fallbackAt(s) {
+			wm = max(wm, wallNow-t.cfg.fallbackMS)
+			follows = true
+		}
+		if now < t.idleAt(s) {
+			active++
+			low = min(low, wm)
+		} else {
+			lowIdle = min(lowIdle, wm)
+		}
+	}
+	if live == 0 {
+		return action{} // the runtime sends the last watermark
+	}
+	var a action
+	allIdle := active == 0
+	if allIdle && follows {
+		// nothing else moves time on here, so the clock does; an input that makes watermarks is not idle
+		allIdle, low = false, lowIdle
+	}
+	if t.idle && !allIdle {
+		a.active = true
+	}
+	if !allIdle && low > t.merged {
+		t.merged = low
+		a.wm, a.emitWM = low, true
+	}
+	a.becomeIdle = allIdle && !t.idle
+	t.idle = allIdle
+	return a
+}
+
+// next is when tick has to be called again although nothing comes in.
+func (t *tracker) next() stream.Time {
+	at, now := stream.MaxTime, t.ticked
+	for i := range t.splits {
+		s := &t.splits[i]
+		if s.ended {
+			continue
+		}
+		if idle := t.idleAt(s); idle > now {
+			at = min(at, idle)
+		}
+		switch fb := t.fallbackAt(s); {
+		case fb > now:
+			at = min(at, fb)
+		default: // it follows the clock
+			at = min(at, now+t.step())
+		}
+	}
+	return at
+}
+
+// step is how often a watermark that follows the clock is renewed: fine against the fallback itself, and rare enough to cost nothing.
+func (t *tracker) step() int64 { return min(max(t.cfg.fallbackMS/10, 50), 1000) }
