@@ -1,0 +1,218 @@
+package taskmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bramble-stream/bramble/engine/serve"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
+)
+
+const (
+	// backoffMin and backoffMax bound the pause between attempts to register; half of each is random, so that a whole cluster
+	// does not come at once.
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 5 * time.Second
+	// acceptMax is how long the jobmanager may take to answer a registration.
+	acceptMax = 5 * time.Second
+	// waitingLogEvery is how often a taskmanager without jobmanager says so.
+	waitingLogEvery = 30 * time.Second
+)
+
+// errSessionOver is the cause of the end of tasks whose jobmanager is gone.
+var errSessionOver = errors.New("the jobmanager is gone")
+
+// register keeps the taskmanager in the cluster until ctx ends.
+func (tm *TaskManager) register(ctx context.Context) error {
+	backoff := backoffMin
+	var lastLog time.Time
+	for ctx.Err() == nil {
+		registered, err := tm.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if status.Code(err) == codes.InvalidArgument {
+			return fmt.Errorf("the jobmanager at %s refused this taskmanager: %s", tm.cfg.JobManager, status.Convert(err).Message())
+		}
+		now := tm.cfg.Clock.Now()
+		if registered {
+			backoff, lastLog = backoffMin, now
+			tm.cfg.Log.Warn("jobmanager lost, registering again", "jobmanager", tm.cfg.JobManager, "reason", reasonOf(err))
+		} else if lastLog.IsZero() || now.Sub(lastLog) >= waitingLogEvery {
+			lastLog = now
+			tm.cfg.Log.Info("waiting for the jobmanager", "jobmanager", tm.cfg.JobManager, "reason", reasonOf(err))
+		}
+		timer := time.NewTimer(tm.jitter(backoff))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+		backoff = min(2*backoff, backoffMax)
+	}
+	return nil
+}
+
+func reasonOf(err error) string {
+	if err == nil {
+		return "connection closed"
+	}
+	if s, ok := status.FromError(err); ok {
+		return s.Message()
+	}
+	return err.Error()
+}
+
+// jitter is between d/2 and d.
+func (tm *TaskManager) jitter(d time.Duration) time.Duration {
+	var b [1]byte
+	if _, err := tm.cfg.Rand.Read(b[:]); err != nil {
+		return d
+	}
+	return d/2 + d/2*time.Duration(b[0])/255
+}
+
+// session registers and does what the jobmanager says until the connection ends; then all tasks of it have ended. registered says
+// whether it came as far as being accepted.
+func (tm *TaskManager) session(parent context.Context) (registered bool, err error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	var local atomic.Pointer[net.TCPAddr]
+	conn, err := tm.dial(&local)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close() //nolint:errcheck // whatever it says, it is over
+	// Until Accepted has come, the whole attempt is bounded.
+	accept := time.AfterFunc(acceptMax, func() { cancel(errors.New("no answer to the registration")) })
+	defer accept.Stop()
+	stream, err := pb.NewTaskManagerServiceClient(conn).Connect(ctx)
+	if err != nil {
+		return false, causeOr(ctx, err)
+	}
+	info := tm.info(local.Load())
+	if err := stream.Send(&pb.ConnectRequest{Message: &pb.ConnectRequest_Register{Register: &pb.Register{Info: info}}}); err != nil {
+		_, err = stream.Recv() // Send says EOF only
+		return false, causeOr(ctx, err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return false, causeOr(ctx, err)
+	}
+	accepted := first.GetAccepted()
+	if accepted == nil || !accept.Stop() {
+		return false, errors.New("the jobmanager did not accept the registration")
+	}
+	tm.cfg.Log.Info("registered", "jobmanager", tm.cfg.JobManager, "taskmanager", info.TaskmanagerId, "address", info.DataAddress,
+		"slots", info.SlotsTotal, "leader_epoch", accepted.LeaderEpoch)
+	tm.ready.Store(true)
+	defer tm.ready.Store(false)
+	return true, tm.serve(ctx, cancel, stream, accepted)
+}
+
+func causeOr(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// dial connects without TLS, and notes the local address: it is what peers can reach unless the user names another.
+func (tm *TaskManager) dial(local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientConn, error) {
+	dialer := net.Dialer{Timeout: acceptMax}
+	opts := append(serve.DialOptions(), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		if a, ok := c.LocalAddr().(*net.TCPAddr); ok {
+			local.Store(a)
+		}
+		return c, nil
+	}))
+	// passthrough: the dialer above resolves the name, anew each time, since a jobmanager may move.
+	return grpc.NewClient("passthrough:///"+tm.cfg.JobManager, opts...)
+}
+
+// serve is the life of a session: one goroutine receives, this one sends and acts.
+func (tm *TaskManager) serve(parent context.Context, cancel context.CancelCauseFunc, stream pb.TaskManagerService_ConnectClient,
+	accepted *pb.Accepted,
+) error {
+	g, ctx := errgroup.WithContext(parent)
+	in := make(chan *pb.ConnectResponse)
+	g.Go(func() error {
+		for {
+			msg, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			select {
+			case in <- msg:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+	g.Go(func() error {
+		err := tm.act(ctx, stream, in, accepted)
+		cancel(err) // ends Recv
+		return err
+	})
+	return g.Wait()
+}
+
+// act sends and obeys until something ends the session, and leaves no task behind.
+func (tm *TaskManager) act(ctx context.Context, stream pb.TaskManagerService_ConnectClient, in <-chan *pb.ConnectResponse,
+	accepted *pb.Accepted,
+) error {
+	tasksCtx, stopTasks := context.WithCancelCause(ctx)
+	x := newExecutor(tasksCtx, tm, accepted.LeaderEpoch)
+	defer func() {
+		stopTasks(errSessionOver)
+		if n := x.wait(); n > 0 {
+			tm.cfg.Log.Warn("tasks cancelled: this version does not carry on without its jobmanager", "tasks", n)
+		}
+	}()
+	heartbeat := time.NewTicker(max(time.Duration(accepted.HeartbeatIntervalMs)*time.Millisecond, time.Millisecond))
+	defer heartbeat.Stop()
+	report := time.NewTicker(max(time.Duration(accepted.MetricsIntervalMs)*time.Millisecond, time.Millisecond))
+	defer report.Stop()
+	timeout := time.Duration(accepted.HeartbeatTimeoutMs) * time.Millisecond
+	seen := tm.cfg.Clock.Now()
+	for {
+		var send []*pb.ConnectRequest
+		select {
+		case msg := <-in:
+			seen = tm.cfg.Clock.Now()
+			x.obey(msg)
+		case <-x.box.ready:
+			send = x.box.take()
+			x.reap()
+		case <-heartbeat.C:
+			if silence := tm.cfg.Clock.Now().Sub(seen); silence > timeout {
+				return fmt.Errorf("no heartbeat for %s", silence.Round(time.Millisecond))
+			}
+			send = []*pb.ConnectRequest{{Message: &pb.ConnectRequest_Heartbeat{Heartbeat: &pb.Heartbeat{MemoryUsedBytes: memoryUsed()}}}}
+		case <-report.C:
+			if r := x.report(); r != nil {
+				send = []*pb.ConnectRequest{r}
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		for _, msg := range send {
+			if err := stream.Send(msg); err != nil {
+				return err
+			}
+		}
+	}
+}
