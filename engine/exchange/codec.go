@@ -131,8 +131,8 @@ func (e *Encoder) SizeMax(el stream.Element) int {
 	switch el.Kind {
 	case stream.KindBatch:
 		n := elementHeaderBytes + batchHeaderBytes + pad8(len(el.Batch.Kinds()))
-		for _, c := range el.Batch.Cols() {
-			n += sizeMax(c)
+		for i, c := range el.Batch.Cols() {
+			n += e.sizeMax(c, i)
 		}
 		return n
 	case stream.KindWatermark, stream.KindLatency:
@@ -145,24 +145,33 @@ func (e *Encoder) SizeMax(el stream.Element) int {
 	return 0
 }
 
-func sizeMax(c *vec.Col) int {
+// sizeMax bounds what a column takes; top is its index in the batch, or -1 below another one.
+func (e *Encoder) sizeMax(c *vec.Col, top int) int {
 	buf := c.Buffers()
 	n := columnHeaderBytes + pad8(len(buf.Data)) + pad8(4*len(buf.Offsets)) + 8*len(buf.Valid)
-	if d := c.Dict(); d != nil {
-		// Either codes and the whole dictionary, or each value in full.
-		plain := 4 * (c.Len() + 2)
-		for i := range c.Len() {
-			plain += len(c.Bytes(i))
+	switch d := c.Dict(); {
+	case d == nil:
+	case top >= 0 && keeps(d):
+		n += dictHeaderBytes + 8
+		first := 0
+		for _, s := range e.dicts[top].slots {
+			if s.used && s.id == d.ID {
+				first = min(s.sent, d.Len())
+			}
 		}
-		n = columnHeaderBytes + 8*len(buf.Valid) + 8
-		if keeps(d) {
-			n += dictHeaderBytes + pad8(4*d.Len()) + pad8(len(d.Data)) + pad8(4*c.Len())
-		} else {
-			n += plain
+		if d.Len() > first {
+			n += pad8(4*(d.Len()-first)) + pad8(int(d.Offsets[d.Len()]-d.Offsets[first]))
+		}
+	default:
+		n = columnHeaderBytes + 8*len(buf.Valid) + pad8(4*(c.Len()+1)) + 8
+		for i := range c.Len() {
+			if !c.IsNull(i) {
+				n += len(c.Bytes(i))
+			}
 		}
 	}
 	for i := range c.Type().Fields {
-		n += sizeMax(c.Kid(i))
+		n += e.sizeMax(c.Kid(i), -1)
 	}
 	return n
 }

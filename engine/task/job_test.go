@@ -210,6 +210,7 @@ func TestBarriersSnapshotAndCommit(t *testing.T) {
 			})
 		}()
 		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
 		for epoch := range 2 {
 			for _, tk := range tasks[:2] {
 				if err := tk.Trigger(ctx, stream.Barrier{Epoch: stream.Epoch(epoch + 1)}); err != nil {
@@ -231,6 +232,7 @@ func TestBarriersSnapshotAndCommit(t *testing.T) {
 			}
 		}
 		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
