@@ -444,7 +444,7 @@ func nestedConverter(s *Site, from, to vec.Type) (Kernel, error) {
 			batches[k].SetSel(childRows(f, a, from.Kind))
 			out, err := p.Eval(batches[k])
 			if err != nil {
-				return err
+				return childError(f, a, from.Kind, err)
 			}
 			cols[k] = out[0]
 		}
@@ -484,4 +484,23 @@ func childRows(f *Frame, a Arg, kind vec.Kind) []int {
 		}
 	}
 	return rows
+}
+
+// childError turns the failure of an element into that of the row that it belongs to.
+func childError(f *Frame, a Arg, kind vec.Kind, err error) error {
+	var ee *EvalError
+	if !errors.As(err, &ee) {
+		return err
+	}
+	for k := range f.count() {
+		i := f.row(k)
+		lo, hi := a.Row(i), a.Row(i)+1
+		if kind != vec.Row {
+			lo, hi = a.Range(a.Row(i))
+		}
+		if ee.Row >= lo && ee.Row < hi {
+			return f.Fail(i, ee.Err)
+		}
+	}
+	return ee.Err
 }

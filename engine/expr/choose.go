@@ -48,6 +48,9 @@ func (ev *evaluator) choice(n *node, sel []int) error {
 	if ch.consts != nil {
 		n.out.SetDict(ch.consts)
 	}
+	if rows == 0 {
+		return nil
+	}
 	kind := n.expr.Type.Kind
 	inPlace := ch.consts != nil || kind.Width() > 0 || kind == vec.Bool
 	if inPlace {

@@ -125,7 +125,8 @@ func (p *testScanner) expr() (*Expr, error) {
 		return p.call()
 	}
 	w := p.word("()'")
-	if text, ok := p.quoted(); ok {
+	if strings.HasPrefix(p.s, "'") {
+		text, _ := p.quoted()
 		return Cast(Lit(vec.TypeString, text), (&testScanner{s: w}).typ())
 	}
 	for i, f := range p.cols {
@@ -338,7 +339,7 @@ func oneByOne(e *Expr, b *vec.Batch, env *Env) string {
 }
 
 func TestData(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/calls", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			var out strings.Builder
 			if d.Cmd == "functions" {

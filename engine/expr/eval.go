@@ -96,8 +96,9 @@ func (n *node) dropNulls(f *Frame) {
 			n.sel = f.Sel
 			continue
 		}
+		// An empty selection must not become nil, which is all rows.
 		buf := n.sel[:0]
-		if cap(buf) < len(f.Sel) {
+		if buf == nil || cap(buf) < len(f.Sel) {
 			buf = make([]int, 0, max(len(f.Sel), vec.MaxRows))
 		}
 		buf = buf[:len(f.Sel)]

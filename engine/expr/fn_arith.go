@@ -28,7 +28,7 @@ func bindArith(op string) func([]*Expr) (vec.Type, error) {
 		t := commonNumeric(a, b)
 		if t.Kind != vec.Decimal {
 			args[0], args[1] = mustCast(args[0], t), mustCast(args[1], t)
-			if op == "%" && b.Kind.IsInteger() {
+			if op == "%" && t.Kind.IsInteger() {
 				// MOD has the type of the divisor; its result always fits.
 				return b.Nullable(), nil
 			}
@@ -117,8 +117,8 @@ func buildArith(op string) func(*Site) (Kernel, error) {
 	}
 }
 
-// binary applies loops for two columns, a column and a constant, and a constant and a column.
-func binary[T number](vv func(dst, a, b []T), vc func(dst, a []T, b T), cv func(dst []T, a T, b []T)) Kernel {
+// binaryKernel applies loops for two columns, a column and a constant, and a constant and a column.
+func binaryKernel[T number](vv func(dst, a, b []T), vc func(dst, a []T, b T), cv func(dst []T, a T, b []T)) Kernel {
 	return func(f *Frame) error {
 		f.Out.Resize(f.Rows)
 		dst, a, b := vec.Values[T](f.Out), f.Args[0], f.Args[1]
@@ -143,7 +143,7 @@ func binary[T number](vv func(dst, a, b []T), vc func(dst, a []T, b T), cv func(
 }
 
 func addKernel[T number]() Kernel {
-	return binary(
+	return binaryKernel(
 		func(dst, a, b []T) {
 			for i := range dst {
 				dst[i] = a[i] + b[i]
@@ -162,7 +162,7 @@ func addKernel[T number]() Kernel {
 }
 
 func subKernel[T number]() Kernel {
-	return binary(
+	return binaryKernel(
 		func(dst, a, b []T) {
 			for i := range dst {
 				dst[i] = a[i] - b[i]
@@ -181,7 +181,7 @@ func subKernel[T number]() Kernel {
 }
 
 func mulKernel[T number]() Kernel {
-	return binary(
+	return binaryKernel(
 		func(dst, a, b []T) {
 			for i := range dst {
 				dst[i] = a[i] * b[i]
@@ -217,13 +217,7 @@ func intArith[T integer](s *Site, op string, t vec.Type) Kernel {
 	}
 	s.Dense = false
 	if op == "/" {
-		return FixedRows(func(args []Arg, i int) (T, bool, error) {
-			b := At[T](args[1], i)
-			if b == 0 {
-				return 0, false, errDivZero
-			}
-			return At[T](args[0], i) / b, true, nil
-		})
+		return divKernel[T]
 	}
 	switch t.Kind {
 	case vec.Int8:
@@ -237,14 +231,37 @@ func intArith[T integer](s *Site, op string, t vec.Type) Kernel {
 	}
 }
 
-func modKernel[T, R integer]() Kernel {
-	return FixedRows(func(args []Arg, i int) (R, bool, error) {
-		b := At[T](args[1], i)
-		if b == 0 {
-			return 0, false, errDivZero
+// divKernel divides the rows that are wanted.
+func divKernel[T integer](f *Frame) error {
+	f.Out.Resize(f.Rows)
+	a, b, out := f.Args[0], f.Args[1], vec.Values[T](f.Out)
+	x, y := vec.Values[T](a.Col), vec.Values[T](b.Col)
+	for k := range f.count() {
+		i := f.row(k)
+		by := y[i&b.mask]
+		if by == 0 {
+			return f.Fail(i, errDivZero)
 		}
-		return R(At[T](args[0], i) % b), true, nil
-	})
+		out[i] = x[i&a.mask] / by
+	}
+	return nil
+}
+
+func modKernel[T, R integer]() Kernel {
+	return func(f *Frame) error {
+		f.Out.Resize(f.Rows)
+		a, b, out := f.Args[0], f.Args[1], vec.Values[R](f.Out)
+		x, y := vec.Values[T](a.Col), vec.Values[T](b.Col)
+		for k := range f.count() {
+			i := f.row(k)
+			by := y[i&b.mask]
+			if by == 0 {
+				return f.Fail(i, errDivZero)
+			}
+			out[i] = R(x[i&a.mask] % by)
+		}
+		return nil
+	}
 }
 
 // divConst is dense / or % by a constant that is not zero.
@@ -271,7 +288,7 @@ func floatArith[T float32 | float64](op string) Kernel {
 	case "*":
 		return mulKernel[T]()
 	case "/":
-		return binary(
+		return binaryKernel(
 			func(dst, a, b []T) {
 				for i := range dst {
 					dst[i] = a[i] / b[i]
@@ -289,7 +306,7 @@ func floatArith[T float32 | float64](op string) Kernel {
 			})
 	}
 	mod := func(a, b T) T { return T(math.Mod(float64(a), float64(b))) }
-	return binary(
+	return binaryKernel(
 		func(dst, a, b []T) {
 			for i := range dst {
 				dst[i] = mod(a[i], b[i])

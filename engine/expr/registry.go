@@ -28,7 +28,7 @@ const (
 // Func is a function in the registry. To add one, call register from a file-level `var _ = register(Func{…})`.
 //
 // Bind and Build are the two halves: Bind runs in the planner, on types; Build runs once for each compiled call site and
-// returns the kernel, which then runs once a batch. Examples of each style are in fn_math.go (dense, fixed), fn_like.go (BOOLEAN), fn_misc.go (STRING) and fn_nested.go (nested).
+// returns the kernel, which then runs once a batch. Examples of each style are in fn_math.go (dense and fixed-width), fn_like.go (BOOLEAN), cast.go (STRING) and fn_nested.go (nested).
 type Func struct {
 	// Name is the upper-case SQL name, or the operator's symbol.
 	Name string

@@ -553,8 +553,9 @@ func appendParsedTime(c *vec.Col, text string, loc *time.Location) error {
 			return err
 		}
 		if zoned && t.Kind == vec.Timestamp {
-			ms = ToLocal(ms, loc)
-		} else if !zoned && t.Kind == vec.TimestampLTZ {
+			return errors.New("a time with a zone is a TIMESTAMP_LTZ")
+		}
+		if !zoned && t.Kind == vec.TimestampLTZ {
 			ms = FromLocal(ms, loc)
 		}
 		vec.AppendValue(c, cutTime(ms, int(t.Precision)))
