@@ -105,7 +105,7 @@ func newAcc(sp Spec, retract bool) acc {
 		}
 		return newConcat(sp)
 	default:
-		return newVariance(sp)
+		return newVariance(sp, retract)
 	}
 }
 

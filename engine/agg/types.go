@@ -118,17 +118,8 @@ func Mergeable(s Spec) bool { return slices.Contains(functions, s.Func) }
 // LISTAGG then keep every value of a group.
 func Retractable(s Spec) bool { return slices.Contains(functions, s.Func) }
 
-// isDistinct reports whether DISTINCT changes s: to MIN, MAX, FIRST_VALUE and LAST_VALUE a repeated value makes no difference.
-func isDistinct(s Spec) bool {
-	if !s.Distinct {
-		return false
-	}
-	switch s.Func {
-	case "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE":
-		return false
-	}
-	return true
-}
+// isDistinct reports whether DISTINCT changes s: to MIN and MAX a repeated value makes no difference.
+func isDistinct(s Spec) bool { return s.Distinct && s.Func != "MIN" && s.Func != "MAX" }
 
 // Check reports whether a spec can be run: its function and types fit.
 func Check(s Spec) error {

@@ -10,14 +10,13 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
-// moments are the count, the mean and the sum of squared deviations (Welford 1962; merged as Chan et al. 1979). A row is taken back by
-// merging its inverse.
+// moments are the count, the mean and the sum of squared deviations (Welford 1962; merged as Chan et al. 1979).
 type moments struct {
 	n        int64
 	mean, m2 float64
 }
 
-// plus merges two moments; either may have a negative count.
+// plus merges two moments with counts >= 0.
 func (a moments) plus(b moments) moments {
 	switch {
 	case a.n == 0:
@@ -26,9 +25,6 @@ func (a moments) plus(b moments) moments {
 		return a
 	}
 	n := a.n + b.n
-	if n == 0 {
-		return moments{}
-	}
 	d := b.mean - a.mean
 	return moments{
 		n:    n,
@@ -42,14 +38,18 @@ type variance struct {
 	arg          int
 	scale        int32
 	samp, stddev bool
-	st           []moments
+	// plain says that rows can be taken back: moments then are the count, the sum and the sum of squares, as Flink keeps them, since a mean of
+	// as many rows taken back as added could not say which.
+	plain bool
+	st    []moments
 }
 
 var _ acc = (*variance)(nil)
 
-func newVariance(sp Spec) acc {
+func newVariance(sp Spec, retract bool) acc {
 	return &variance{
-		arg: sp.Args[0], scale: int32(sp.ArgTypes[0].Scale),
+		plain: retract,
+		arg:   sp.Args[0], scale: int32(sp.ArgTypes[0].Scale),
 		samp:   sp.Func == "VAR_SAMP" || sp.Func == "STDDEV_SAMP",
 		stddev: sp.Func == "STDDEV_POP" || sp.Func == "STDDEV_SAMP",
 	}
@@ -61,7 +61,7 @@ func (a *variance) add(cols []*vec.Col, sel []int, groups []int32) {
 	c := cols[a.arg]
 	for k, g := range groups {
 		if i := sel[k]; !c.IsNull(i) {
-			a.st[g] = a.st[g].plus(moments{n: 1, mean: a.float(c, i)})
+			a.put(g, a.one(a.float(c, i)))
 		}
 	}
 }
@@ -70,9 +70,27 @@ func (a *variance) retract(cols []*vec.Col, sel []int, groups []int32) {
 	c := cols[a.arg]
 	for k, g := range groups {
 		if i := sel[k]; !c.IsNull(i) {
-			a.st[g] = a.st[g].plus(moments{n: -1, mean: a.float(c, i)})
+			x := a.float(c, i)
+			a.put(g, moments{-1, -x, -x * x})
 		}
 	}
+}
+
+// one is the moments of a single value.
+func (a *variance) one(x float64) moments {
+	if a.plain {
+		return moments{1, x, x * x}
+	}
+	return moments{n: 1, mean: x}
+}
+
+func (a *variance) put(g int32, m moments) {
+	s := &a.st[g]
+	if a.plain {
+		*s = moments{s.n + m.n, s.mean + m.mean, s.m2 + m.m2}
+		return
+	}
+	*s = s.plus(m)
 }
 
 func (a *variance) float(c *vec.Col, i int) float64 {
@@ -91,7 +109,7 @@ func (a *variance) float(c *vec.Col, i int) float64 {
 func (a *variance) merge(dst []int32, other acc, src []int32) {
 	o := other.(*variance)
 	for k, g := range dst {
-		a.st[g] = a.st[g].plus(o.st[src[k]])
+		a.put(g, o.st[src[k]])
 	}
 }
 
@@ -99,7 +117,7 @@ func (a *variance) partials(cols []*vec.Col, sel []int, groups []int32) {
 	n, mean, m2 := vec.Values[int64](cols[0]), vec.Values[float64](cols[1]), vec.Values[float64](cols[2])
 	for k, g := range groups {
 		i := sel[k]
-		a.st[g] = a.st[g].plus(moments{n[i], mean[i], m2[i]})
+		a.put(g, moments{n[i], mean[i], m2[i]})
 	}
 }
 
@@ -129,9 +147,16 @@ func (a *variance) appendResult(c *vec.Col, s moments) {
 		c.AppendNull()
 		return
 	}
-	v := max(s.m2, 0) / float64(n)
+	m2 := s.m2
+	if a.plain {
+		m2 -= s.mean * s.mean / float64(s.n)
+	}
+	v := max(m2, 0) / float64(n)
 	if a.stddev {
 		v = math.Sqrt(v)
+	}
+	if c.Kind().IsInteger() {
+		v += v*1e-12 + 1e-9 // an exact integer must not be cut to the one below for rounding
 	}
 	if c.Kind() != vec.Decimal {
 		appendNumber(c, v)

@@ -185,8 +185,11 @@ func (k *Keyed) MemBytes() int64 {
 
 // Trim brings the table back into its budget, if it is beyond: keys not used since the last eviction go to the store, and if
 // these are fewer than a half, older ones too. Group numbers are void afterwards when it returns true.
-func (k *Keyed) Trim() (evicted bool, err error) {
-	over := k.o.BudgetBytes > 0 && k.MemBytes() > k.o.BudgetBytes && k.tab.Len() > vec.MaxRows
+func (k *Keyed) Trim() (evicted bool, err error) { return k.trim(vec.MaxRows) }
+
+// trim is Trim that keeps tables of up to least keys whatever they take.
+func (k *Keyed) trim(least int) (evicted bool, err error) {
+	over := k.o.BudgetBytes > 0 && k.MemBytes() > k.o.BudgetBytes && k.tab.Len() > least
 	if k.o.Open == nil || !over && !k.tab.Full() {
 		return false, nil
 	}

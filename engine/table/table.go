@@ -282,11 +282,14 @@ func (t *Table) cache(d *vec.Dict) []int32 {
 	return c.groups
 }
 
+// growInts returns s with length n; entries past the old length are zero.
 func growInts(s []int32, n int) []int32 {
 	if n <= cap(s) {
 		old := len(s)
 		s = s[:n]
-		clear(s[old:])
+		if n > old {
+			clear(s[old:])
+		}
 		return s
 	}
 	ns := make([]int32, n, n+n/2)
