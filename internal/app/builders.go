@@ -1,0 +1,104 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	_ "time/tzdata" // a Pi's image, or a container, may have no time zones
+
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/op/group"
+	"github.com/bramble-stream/bramble/engine/op/project"
+	"github.com/bramble-stream/bramble/engine/op/values"
+	"github.com/bramble-stream/bramble/engine/op/watermark"
+	"github.com/bramble-stream/bramble/engine/op/window"
+	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/engine/state/pebble"
+	"github.com/bramble-stream/bramble/engine/task"
+	"github.com/bramble-stream/bramble/engine/vec"
+)
+
+// Builders makes every kind of operator, with sources and sinks of the connectors.
+func Builders(connectors map[string]*op.Connector) task.Builders {
+	return task.Builders{
+		graph.KindSource:    sources(connectors),
+		graph.KindSink:      sinks(connectors),
+		graph.KindValues:    valuesBuilder,
+		graph.KindCalc:      operator(project.New),
+		graph.KindWatermark: operator(watermark.New),
+		graph.KindAssign:    operator(window.NewAssign),
+		graph.KindWindow:    operator(window.New),
+		graph.KindGroup:     operator(group.New),
+	}
+}
+
+func decode[S any](n *graph.Node) (S, error) {
+	var spec S
+	if err := json.Unmarshal(n.Spec, &spec); err != nil {
+		return spec, fmt.Errorf("operator %q: decode its spec: %w", n.Name, err)
+	}
+	return spec, nil
+}
+
+// operator adapts a family's constructor, which has one input.
+func operator[S any](build func(spec S, in, out *vec.Schema) (op.Operator, error)) task.Builder {
+	return func(n *graph.Node, ins []*vec.Schema) (task.Built, error) {
+		spec, err := decode[S](n)
+		if err != nil {
+			return task.Built{}, err
+		}
+		if len(ins) != 1 {
+			return task.Built{}, fmt.Errorf("operator %q has %d inputs instead of one", n.Name, len(ins))
+		}
+		o, err := build(spec, ins[0], n.Out)
+		return task.Built{Operator: o}, err
+	}
+}
+
+func valuesBuilder(n *graph.Node, _ []*vec.Schema) (task.Built, error) {
+	spec, err := decode[graph.ValuesSpec](n)
+	if err != nil {
+		return task.Built{}, err
+	}
+	s, err := values.New(spec, n.Out)
+	return task.Built{Source: s}, err
+}
+
+func sources(connectors map[string]*op.Connector) task.Builder {
+	return func(n *graph.Node, _ []*vec.Schema) (task.Built, error) {
+		spec, err := decode[graph.SourceSpec](n)
+		if err != nil {
+			return task.Built{}, err
+		}
+		c := connectors[spec.Table.Connector]
+		if c == nil || c.NewSource == nil {
+			return task.Built{}, fmt.Errorf("table %q: this taskmanager has no connector %q to read with", spec.Table.Name, spec.Table.Connector)
+		}
+		s, err := c.NewSource(&spec.Table)
+		return task.Built{Source: s}, err
+	}
+}
+
+func sinks(connectors map[string]*op.Connector) task.Builder {
+	return func(n *graph.Node, _ []*vec.Schema) (task.Built, error) {
+		spec, err := decode[graph.SinkSpec](n)
+		if err != nil {
+			return task.Built{}, err
+		}
+		c := connectors[spec.Table.Connector]
+		if c == nil || c.NewSink == nil {
+			return task.Built{}, fmt.Errorf("table %q: this taskmanager has no connector %q to write with", spec.Table.Name, spec.Table.Connector)
+		}
+		s, err := c.NewSink(&spec.Table)
+		return task.Built{Sink: s}, err
+	}
+}
+
+// OpenState opens the store of a task: Pebble, in a directory that goes when the task has ended.
+func OpenState(dir string, info op.TaskInfo, memoryBytes int64, merge state.MergeFunc) (state.Store, error) {
+	return pebble.Open(pebble.Options{
+		Dir: dir, Instance: info.VertexID + "-" + strconv.Itoa(info.Index) + "-" + strconv.Itoa(info.Attempt), Merge: merge,
+		MemoryBytes: max(memoryBytes, pebble.MinMemoryBytes),
+	})
+}

@@ -1,0 +1,143 @@
+package app
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bramble-stream/bramble/connectors/all"
+	"github.com/bramble-stream/bramble/engine/jobmanager"
+	"github.com/bramble-stream/bramble/engine/taskmanager"
+)
+
+// Default ports and sizes, fixed for users.
+const (
+	DefaultRPCPort     = 6123
+	DefaultHTTPPort    = 8081
+	DefaultMetricsPort = 9250
+	DefaultDataPort    = 6124
+	DefaultMemory      = Bytes(256 << 20)
+	// DefaultJobManager is where clients and taskmanagers look.
+	DefaultJobManager = "localhost:6123"
+)
+
+// JobManagerCommand is the program jobmanager.
+func JobManagerCommand() *cobra.Command {
+	var (
+		cfg     jobmanager.Config
+		dataDir string
+		logs    LogFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "jobmanager",
+		Short: "Accept and coordinate jobs",
+		Long: "jobmanager accepts jobs, places their tasks on taskmanagers and watches over both.\n" +
+			"Each flag may also be a key of the --config file or an environment variable (--rpc-port is BRAMBLE_RPC_PORT).",
+		Args: NoArgs,
+	}
+	Prepare(cmd)
+	fs := flagSet(cmd)
+	fs.StringVar(&cfg.BindHost, "bind-host", "0.0.0.0", "address to listen on")
+	fs.IntVar(&cfg.RPCPort, "rpc-port", DefaultRPCPort, "gRPC port for clients and taskmanagers; 0 picks a free one")
+	fs.IntVar(&cfg.HTTPPort, "http-port", DefaultHTTPPort, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
+	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
+	fs.StringVar(&dataDir, "data-dir", "", "directory for what outlives a restart: the leader epoch (none by default)")
+	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
+	logs.Add(fs, "info")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := logs.Logger(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		if cfg.LeaderEpoch, err = nextEpoch(dataDir); err != nil {
+			return err
+		}
+		cfg.Log, cfg.Plan, cfg.Connectors = log, Planner(nil), all.Connectors()
+		cfg.Version, cfg.Clock, cfg.Rand = Version(), Clock{}, rand.Reader
+		jm, err := jobmanager.New(cfg)
+		if err != nil {
+			return err
+		}
+		return jm.Run(cmd.Context())
+	}
+	return cmd
+}
+
+// nextEpoch counts the starts of the jobmanager in a file, so that a later leader has a higher epoch even when the clock was
+// set back, as on a Pi without a battery. Without a directory it returns 0: the jobmanager takes the time.
+func nextEpoch(dir string) (int64, error) {
+	if dir == "" {
+		return 0, nil
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return 0, fmt.Errorf("--data-dir: %w", err)
+	}
+	path := filepath.Join(dir, "leader-epoch")
+	last := Clock{}.Now().UnixMilli()
+	data, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return 0, fmt.Errorf("--data-dir: %w", err)
+	}
+	if n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64); err == nil {
+		last = max(last, n)
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, []byte(strconv.FormatInt(last+1, 10)+"\n"), 0o600); err != nil {
+		return 0, fmt.Errorf("--data-dir: %w", err)
+	}
+	return last + 1, os.Rename(tmp, path)
+}
+
+// TaskManagerCommand is the program taskmanager.
+func TaskManagerCommand() *cobra.Command {
+	var (
+		cfg    taskmanager.Config
+		memory = DefaultMemory
+		logs   LogFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "taskmanager",
+		Short: "Run tasks",
+		Long: "taskmanager offers slots to a jobmanager and runs tasks in them. It keeps trying until the jobmanager is there.\n" +
+			"Each flag may also be a key of the --config file or an environment variable (--data-port is BRAMBLE_DATA_PORT).",
+		Args: NoArgs,
+	}
+	Prepare(cmd)
+	fs := flagSet(cmd)
+	fs.StringVar(&cfg.JobManager, "jobmanager", DefaultJobManager, "HOST:PORT of the jobmanager")
+	fs.StringVar(&cfg.BindHost, "bind-host", "0.0.0.0", "address to listen on")
+	fs.IntVar(&cfg.DataPort, "data-port", DefaultDataPort, "gRPC port for data from other taskmanagers; 0 picks a free one")
+	fs.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "host under which other taskmanagers reach this one\n(default the local address of the connection to the jobmanager)")
+	fs.IntVar(&cfg.Slots, "slots", runtime.NumCPU(), "how many tasks of each vertex of jobs may run here")
+	fs.Var(&memory, "memory", "memory to live in: sets Go's limit, and divided among buffers, state and stores")
+	fs.StringVar(&cfg.DataDir, "data-dir", "", "directory for state (default a temporary one, removed at the end)")
+	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
+	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
+	logs.Add(fs, "info")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := logs.Logger(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		if cfg.Slots < 1 {
+			return Usagef("--slots %d: at least 1", cfg.Slots)
+		}
+		if least := MemoryMin; memory < least {
+			return Usagef("--memory %s: at least %s", memory.String(), least.String())
+		}
+		cfg.MemoryBytes, cfg.Log = int64(memory), log
+		SetMemoryLimit(cfg.MemoryBytes)
+		tm, err := newTaskManager(cfg)
+		if err != nil {
+			return err
+		}
+		return tm.Run(cmd.Context())
+	}
+	return cmd
+}
