@@ -128,7 +128,7 @@ func TestFailedInputFailsTheReceiver(t *testing.T) {
 }
 
 // spread sends random batches through a writer and returns what each target got, in order.
-func spread(t *testing.T, p graph.Partition, targets int, batches []*vec.Batch) [][]string {
+func spread(t *testing.T, p graph.Partition, targets int, batches []*vec.Batch, keys ...int) [][]string {
 	t.Helper()
 	gates := make([]*Gate, targets)
 	var chans []Channel
@@ -137,7 +137,7 @@ func spread(t *testing.T, p graph.Partition, targets int, batches []*vec.Batch) 
 		gates[i] = NewGate()
 		chans = append(chans, &collect{Local: NewLocal(t.Context(), gates[i].AddInput(wideSchema), &Stopwatch{}, time.Now), got: &got[i]})
 	}
-	w, err := NewWriter(WriterConfig{Partition: p, Keys: []int{3, 8}, MaxParallelism: 128, Channels: chans, Stats: &Stats{}})
+	w, err := NewWriter(WriterConfig{Partition: p, Keys: keys, MaxParallelism: 128, Channels: chans, Stats: &Stats{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,10 +207,22 @@ func TestWriterPartitions(t *testing.T) {
 		slices.Sort(r)
 		return r
 	}
+	// A dictionary-encoded key goes where the same strings go.
+	var plain []*vec.Batch
+	for _, b := range batches {
+		c := b.Clone()
+		c.Col(8).Plain()
+		plain = append(plain, c)
+	}
+	for i, g := range spread(t, graph.Hash, 5, batches, 8) {
+		if !slices.Equal(rows(g), rows(spread(t, graph.Hash, 5, plain, 8)[i])) {
+			t.Errorf("task %d gets other rows by dictionary", i)
+		}
+	}
 	for _, targets := range []int{1, 3} {
 		for _, p := range []graph.Partition{graph.Hash, graph.Rebalance} {
 			var union []string
-			for _, g := range spread(t, p, targets, batches) {
+			for _, g := range spread(t, p, targets, batches, 3, 8) {
 				union = append(union, rows(g)...)
 			}
 			if slices.Sort(union); !slices.Equal(union, all) {

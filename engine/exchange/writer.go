@@ -25,6 +25,7 @@ type Writer struct {
 	keyCols []*vec.Col
 	hashes  []uint64
 	sels    [][]int
+	routes  *dictRoutes
 }
 
 type target struct {
@@ -66,6 +67,7 @@ func NewWriter(c WriterConfig) (*Writer, error) {
 		}
 		w.hashes = make([]uint64, vec.MaxRows)
 		w.sels = make([][]int, len(c.Channels))
+		w.routes = newDictRoutes(w.taskOf)
 	case graph.Rebalance, graph.Broadcast:
 	default:
 		return nil, fmt.Errorf("unknown partitioning %q", c.Partition)
@@ -109,28 +111,13 @@ func (w *Writer) Emit(b *vec.Batch) error {
 
 // spread sends each row to the task that owns its key group.
 func (w *Writer) spread(b *vec.Batch) error {
-	for i, k := range w.keys {
-		w.keyCols[i] = b.Col(k)
-	}
-	sel, n := b.Sel(), b.Len()
-	if n > len(w.hashes) {
-		w.hashes = make([]uint64, n)
-	}
-	hashes := w.hashes[:n]
-	vec.Hash(w.keyCols, sel, hashes)
 	for t := range w.sels {
 		w.sels[t] = w.sels[t][:0]
 	}
-	if sel == nil {
-		for i, h := range hashes {
-			t := w.taskOf[stream.KeyGroupOf(h, len(w.taskOf))]
-			w.sels[t] = append(w.sels[t], i)
-		}
+	if d := w.keyDict(b); d != nil {
+		w.routes.route(b.Col(w.keys[0]), b.Sel(), w.sels)
 	} else {
-		for j, h := range hashes {
-			t := w.taskOf[stream.KeyGroupOf(h, len(w.taskOf))]
-			w.sels[t] = append(w.sels[t], sel[j])
-		}
+		w.route(b)
 	}
 	for t, rows := range w.sels {
 		if len(rows) == 0 {
@@ -141,6 +128,39 @@ func (w *Writer) spread(b *vec.Batch) error {
 		}
 	}
 	return nil
+}
+
+// keyDict returns the dictionary of the key if that is all there is to it.
+func (w *Writer) keyDict(b *vec.Batch) *vec.Dict {
+	if len(w.keys) != 1 {
+		return nil
+	}
+	d := b.Col(w.keys[0]).Dict()
+	if d == nil || d.Len() > routesMax {
+		return nil
+	}
+	return d
+}
+
+// route lists the rows of each task by hashing.
+func (w *Writer) route(b *vec.Batch) {
+	for i, k := range w.keys {
+		w.keyCols[i] = b.Col(k)
+	}
+	sel, n := b.Sel(), b.Len()
+	if n > len(w.hashes) {
+		w.hashes = make([]uint64, n)
+	}
+	hashes := w.hashes[:n]
+	vec.Hash(w.keyCols, sel, hashes)
+	for j, h := range hashes {
+		i := j
+		if sel != nil {
+			i = sel[j]
+		}
+		t := w.taskOf[stream.KeyGroupOf(h, len(w.taskOf))]
+		w.sels[t] = append(w.sels[t], i)
+	}
 }
 
 // add copies the rows that sel lists (nil: all) to what is pending for a target, and sends that each time it is full.
