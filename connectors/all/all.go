@@ -3,7 +3,9 @@ package all
 
 import (
 	"github.com/bramble-stream/bramble/connectors/blackhole"
+	"github.com/bramble-stream/bramble/connectors/datagen"
 	"github.com/bramble-stream/bramble/connectors/mqtt"
+	"github.com/bramble-stream/bramble/connectors/nexmark"
 	"github.com/bramble-stream/bramble/connectors/print"
 	"github.com/bramble-stream/bramble/connectors/redis"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -17,6 +19,8 @@ func Connectors() map[string]*op.Connector {
 		mqtt.Connector(),
 		redis.Streams(),
 		redis.Keys(),
+		datagen.Connector(),
+		nexmark.Connector(),
 		print.Connector(),
 		blackhole.Connector(),
 	} {
