@@ -69,8 +69,10 @@ type KeyRange struct{ First, Limit KeyGroup }
 // Contains reports whether g lies in the range.
 func (r KeyRange) Contains(g KeyGroup) bool { return g >= r.First && g < r.Limit }
 
-// KeyGroupOf returns the key group of a hash made by vec.Hash.
+// KeyGroupOf returns the key group of a hash made by vec.Hash. It mixes once more (the multiplier is SplitMix64's, Steele 2014): the upper
+// half of that hash advances evenly with small integers, so that keys 0 to 49 would all be one task's. It never changes.
 func KeyGroupOf(hash uint64, maxParallelism int) KeyGroup {
+	hash = (hash ^ hash>>29) * 0xbf58476d1ce4e5b9
 	return KeyGroup((hash >> 32) * uint64(maxParallelism) >> 32)
 }
 
