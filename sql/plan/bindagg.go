@@ -81,7 +81,7 @@ func (b *exprBinder) function(e *parse.Call) (*expr.Expr, error) {
 	name := e.FuncName()
 	if e.Over != nil {
 		return nil, b.p.errorf(e, "aggregate over a window: GROUP BY window_start, window_end with TUMBLE, HOP, CUMULATE or SESSION",
-			"OVER is not supported yet (%d:%d)", e.Pos().Line, e.Pos().Col)
+			"OVER is not supported yet")
 	}
 	if fn, ok := aggregateName(name); ok {
 		return b.aggregate(e, fn)

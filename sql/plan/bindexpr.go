@@ -221,7 +221,7 @@ func unitName(u parse.Unit) string { return unitNames[u] }
 
 func (b *exprBinder) subquery(n parse.Node, what string) error {
 	return b.p.errorf(n, "write a filter over a constant list, or aggregate in a query of its own and store the result",
-		"%s needs a join, and joins are not supported yet (%d:%d)", what, n.Pos().Line, n.Pos().Col)
+		"%s needs a join, and joins are not supported yet", what)
 }
 
 func (b *exprBinder) negate(not bool) func(*expr.Expr, error) (*expr.Expr, error) {
@@ -286,10 +286,8 @@ func (b *exprBinder) noColumn(ref *parse.ColumnRef, parts []parse.Ident) error {
 		return b.p.errorf(ref, "", "column %q does not exist: there is no table here", name)
 	}
 	hint := parse.DidYouMean(name, names)
-	if len(parts) > 1 && b.sc.name != "" {
-		if near, ok := parse.Nearest(name, []string{b.sc.name}); ok && hint == "" {
-			return b.p.errorf(ref, fmt.Sprintf("did you mean %q?", near), "there is no table %q here", name)
-		}
+	if len(parts) > 1 && b.sc.name != "" && indexOf(b.sc.rel.cols, parts[1].Name) >= 0 {
+		return b.p.errorf(ref, fmt.Sprintf("the table here is %q", b.sc.name), "there is no table %q here", name)
 	}
 	if hint == "" {
 		hint = "its columns are " + shorten(strings.Join(names, ", "), 200)

@@ -77,13 +77,13 @@ func (p *planner) bindQuery(q *parse.Query, e *env) (*rel, error) {
 	errs = appendErr(errs, err)
 	if len(q.OrderBy) > 0 {
 		errs = append(errs, p.errorf(q.OrderBy[0], "leave it out and sort where the result is read",
-			"ORDER BY is not supported yet: a stream has no end to wait for (%d:%d)", q.OrderBy[0].Line, q.OrderBy[0].Col))
+			"ORDER BY is not supported yet: a stream has no end to wait for"))
 	}
 	if l := q.Limit; l != nil || q.Offset != nil {
 		if l == nil {
 			l = q.Offset
 		}
-		errs = append(errs, p.errorf(l, "leave it out, or filter with WHERE", "LIMIT is not supported yet (%d:%d)", l.Pos().Line, l.Pos().Col))
+		errs = append(errs, p.errorf(l, "leave it out, or filter with WHERE", "LIMIT is not supported yet"))
 	}
 	return r, errs.Err()
 }
@@ -164,11 +164,11 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 // refuseClauses reports what SELECT can hold but the engine cannot run.
 func (p *planner) refuseClauses(s *parse.Select) error {
 	if s.Qualify != nil {
-		return p.errorf(s.Qualify, "", "QUALIFY is not supported yet (%d:%d)", s.Qualify.Pos().Line, s.Qualify.Pos().Col)
+		return p.errorf(s.Qualify, "", "QUALIFY is not supported yet")
 	}
 	if len(s.Windows) > 0 {
 		w := s.Windows[0]
-		return p.errorf(w, "group by TUMBLE, HOP, CUMULATE or SESSION windows", "OVER windows are not supported yet (%d:%d)", w.Line, w.Col)
+		return p.errorf(w, "group by TUMBLE, HOP, CUMULATE or SESSION windows", "OVER windows are not supported yet")
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func (p *planner) bindGroupBy(s *parse.Select, sc *scope, a *aggregation) error 
 	var errs parse.ErrorList
 	for _, it := range s.GroupBy.Items {
 		if it.Kind != parse.GroupExpr && it.Kind != parse.GroupTuple {
-			errs = append(errs, p.errorf(it, "write one INSERT a grouping, in a statement set", "GROUPING SETS, ROLLUP and CUBE are not supported yet (%d:%d)", it.Line, it.Col))
+			errs = append(errs, p.errorf(it, "write one INSERT a grouping, in a statement set", "GROUPING SETS, ROLLUP and CUBE are not supported yet"))
 			continue
 		}
 		for _, e := range it.Exprs {
@@ -349,7 +349,7 @@ func (p *planner) distinct(r *rel, where parse.Node) (*rel, error) {
 func (p *planner) bindSetOp(s *parse.SetOp, e *env) (*rel, error) {
 	if s.Op != parse.SetUnion {
 		name := map[parse.SetOpKind]string{parse.SetIntersect: "INTERSECT", parse.SetExcept: "EXCEPT"}[s.Op]
-		return nil, p.errorf(s.Right, "filter with WHERE", "%s is not supported yet (%d:%d)", name, s.Right.Pos().Line, s.Right.Pos().Col)
+		return nil, p.errorf(s.Right, "filter with WHERE", "%s is not supported yet", name)
 	}
 	var errs parse.ErrorList
 	l, err := p.bindBody(s.Left, e)
@@ -487,16 +487,16 @@ func (p *planner) bindTableRef(t parse.TableRef, e *env) (*rel, string, error) {
 		r, err = p.bindQuery(t.Query, e)
 	case *parse.TableFunc:
 		if t.Lateral {
-			return nil, "", p.errorf(t, "", "LATERAL TABLE functions are not supported yet (%d:%d)", t.Line, t.Col)
+			return nil, "", p.errorf(t, "", "LATERAL TABLE functions are not supported yet")
 		}
 		alias = t.Alias
 		r, name, err = p.bindWindowFunction(t, e)
 	case *parse.Unnest:
-		return nil, "", p.errorf(t, "access elements by their index, as in a[1]", "UNNEST is not supported yet (%d:%d)", t.Line, t.Col)
+		return nil, "", p.errorf(t, "access elements by their index, as in a[1]", "UNNEST is not supported yet")
 	case *parse.Join:
 		return nil, "", p.joinsMissing(t.KindPos)
 	case *parse.MatchRecognize:
-		return nil, "", p.errorf(t.KindPos, "", "MATCH_RECOGNIZE is not supported yet (%d:%d)", t.KindPos.Line, t.KindPos.Col)
+		return nil, "", p.errorf(t.KindPos, "", "MATCH_RECOGNIZE is not supported yet")
 	default:
 		return nil, "", p.errorf(t, "", "this is not supported in FROM")
 	}
@@ -509,7 +509,7 @@ func (p *planner) bindTableRef(t parse.TableRef, e *env) (*rel, string, error) {
 
 func (p *planner) joinsMissing(n parse.Node) error {
 	return p.errorf(n, "aggregate and filter one table a query; UNION ALL puts several together",
-		"joins are not supported yet (%d:%d)", n.Pos().Line, n.Pos().Col)
+		"joins are not supported yet")
 }
 
 // bindTable finds a CTE, a view or a table.
@@ -528,6 +528,9 @@ func (p *planner) bindTable(t *parse.Table, e *env) (*rel, string, error) {
 			if h.Name == "OPTIONS" {
 				return nil, "", p.errorf(h, "", "OPTIONS has no use on a view")
 			}
+		}
+		if v.rel == nil {
+			return nil, "", errReported
 		}
 		return v.rel, name, nil
 	}

@@ -233,13 +233,17 @@ func (b *builder) twoStage(r *rel) bool {
 }
 
 func (b *builder) window(r *rel) port {
+	two := b.twoStage(r)
+	if two {
+		r = withoutProjection(r)
+	}
 	in := b.emit(r.ins[0])
 	types := make([]vec.Type, len(r.keys))
 	for i, k := range r.keys {
 		types[i] = r.ins[0].cols[k].typ
 	}
 	spec := graph.WindowSpec{Windowing: r.windows.Windowing, Stage: graph.Single, Keys: r.keys, Aggs: r.aggs, InputKeyTypes: types}
-	if !b.twoStage(r) {
+	if !two {
 		out := b.shuffled(b.relNode(r, graph.KindWindow, "WindowAggregate", spec), in, r.keys)
 		b.routeLate(r, out)
 		return out
@@ -259,6 +263,25 @@ func (b *builder) window(r *rel) port {
 	spec.Stage, spec.Keys = graph.Global, keys
 	spec.Windowing.TimeCol = len(keys) // slice_end
 	return b.shuffled(b.relNode(r, graph.KindWindow, "GlobalWindowAggregate", spec), locals, keys)
+}
+
+// withoutProjection is r over what a calc that only picks columns picks them from: a Local stage, which runs in the same task, reads them
+// there itself. Before a shuffle the calc is kept, since it keeps rows small.
+func withoutProjection(r *rel) *rel {
+	in := r.ins[0]
+	if in.kind != relCalc || in.filter != nil || in.exprs == nil {
+		return r
+	}
+	for _, e := range in.exprs {
+		if e.Op != expr.OpCol {
+			return r
+		}
+	}
+	from := func(i int) int { return in.exprs[i].Col }
+	n := *r
+	n.ins = in.ins
+	n.keys, n.aggs, n.windows = mapInts(r.keys, from), mapAggs(r.aggs, from), r.windows.mapped(from)
+	return &n
 }
 
 // localSchema is what a Local stage emits: keys, slice_end, partial accumulators.

@@ -65,7 +65,7 @@ func (c *tableColumn) written() bool { return c.kind != parse.ColumnComputed && 
 // view is a bound CREATE VIEW.
 type view struct {
 	name string
-	rel  *rel
+	rel  *rel // nil when its declaration was refused
 }
 
 // tableName returns the table's name, whatever catalog it is qualified with. ok is false when the qualification is unknown.
@@ -159,14 +159,15 @@ func (p *planner) createView(v *parse.CreateView) error {
 		return err
 	}
 	r, err := p.bindQuery(v.Query, nil)
-	if err != nil {
-		return err
+	if err == nil {
+		r, err = p.renamed(r, v.Columns, v.Name, "view "+name)
 	}
-	if r, err = p.renamed(r, v.Columns, v.Name, "view "+name); err != nil {
-		return err
+	if err != nil {
+		// A view with mistakes is kept, so that what uses it does not add "does not exist".
+		r = nil
 	}
 	p.cat.views[name] = &view{name: name, rel: r}
-	return nil
+	return err
 }
 
 // renamed gives the columns of r other names, for v(a, b) and t AS v(a, b).
@@ -175,7 +176,7 @@ func (p *planner) renamed(r *rel, names []parse.Ident, where parse.Node, what st
 		return r, nil
 	}
 	if len(names) != len(r.cols) {
-		return nil, p.errorf(where, "", "%s names %d columns, its query has %d", what, len(names), len(r.cols))
+		return nil, p.errorf(where, "", "%s names %s, its query has %d", what, count(len(names), "column"), len(r.cols))
 	}
 	exprs := make([]*expr.Expr, len(r.cols))
 	cols := make([]column, len(r.cols))

@@ -77,7 +77,7 @@ func schemaColumns(s *vec.Schema) []column {
 func selectList(exprs []*expr.Expr, cols []column) string {
 	parts := make([]string, len(exprs))
 	for i, e := range exprs {
-		parts[i] = e.String()
+		parts[i] = exprText(e)
 		if parts[i] != cols[i].name {
 			parts[i] += " AS " + cols[i].name
 		}
@@ -109,11 +109,11 @@ func (b *builder) detail(r *rel) string {
 			add("select", "%s", selectList(r.exprs, r.cols))
 		}
 		if r.filter != nil {
-			add("where", "%s", r.filter)
+			add("where", "%s", exprText(r.filter))
 		}
 	case relWatermark:
 		add("rowtime", "%s", r.cols[r.wm.TimeCol].name)
-		add("watermark", "%s", r.wm.Expr)
+		add("watermark", "%s", exprText(r.wm.Expr))
 		for _, o := range []struct {
 			name string
 			ms   int64
@@ -259,7 +259,7 @@ func edgeText(j *graph.JobGraph, e *graph.Edge) string {
 		}
 		s += "[" + strings.Join(names, ", ") + "]"
 	}
-	if e.FromOp != len(j.Vertices[e.From].Ops)-1 {
+	if len(children(j.Vertices[e.From], 0)) > 0 && e.FromOp != len(j.Vertices[e.From].Ops)-1 {
 		s += " of " + j.Vertices[e.From].Ops[e.FromOp].Name
 	}
 	if e.Tag != "" {

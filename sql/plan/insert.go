@@ -179,7 +179,7 @@ func (p *planner) columnCount(ins *parse.Insert, t *table, targets, written []in
 		names[i], types[i] = t.columns[written[at]].name, t.columns[written[at]].typ
 	}
 	return p.errorf(ins.Table, "the sink's columns are "+shorten(typed(names, types), 300),
-		"the query has %d columns, but %q takes %d", n, t.name, len(targets))
+		"the query has %s, but %q takes %d", count(n, "column"), t.name, len(targets))
 }
 
 func (p *planner) noSinkColumn(t *table, id parse.Ident, byName map[string]int) error {
@@ -258,4 +258,12 @@ func (p *planner) preview(s *parse.QueryStmt) error {
 	in := calcOver(q, nil, exprs, cols, s, p.text(s))
 	p.sinks = append(p.sinks, p.sinkRel(in, t, spec, s, p.text(s)))
 	return nil
+}
+
+// count prints a number of things.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

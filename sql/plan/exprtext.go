@@ -1,0 +1,86 @@
+package plan
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bramble-stream/bramble/engine/expr"
+	"github.com/bramble-stream/bramble/engine/vec"
+)
+
+var infix = map[string]bool{
+	"+": true, "-": true, "*": true, "/": true, "%": true, "=": true, "<>": true, "<": true, "<=": true, ">": true, ">=": true,
+	"AND": true, "OR": true, "||": true, "LIKE": true, "IS DISTINCT FROM": true,
+}
+
+// exprText prints an expression as SQL, for plans.
+func exprText(e *expr.Expr) string {
+	switch e.Op {
+	case expr.OpCol:
+		return e.String()
+	case expr.OpLit:
+		return literalText(e)
+	}
+	args := make([]string, len(e.Args))
+	for i, a := range e.Args {
+		args[i] = exprText(a)
+	}
+	switch {
+	case infix[e.Func] && len(args) >= 2:
+		for i, a := range e.Args {
+			if a.Op == expr.OpCall && infix[a.Func] && len(a.Args) >= 2 && a.Func != e.Func {
+				args[i] = "(" + args[i] + ")"
+			}
+		}
+		return strings.Join(args, " "+e.Func+" ")
+	case strings.HasPrefix(e.Func, "IS ") && len(args) == 1:
+		return args[0] + " " + e.Func
+	case e.Func == "FIELD" && len(e.Args) == 2:
+		return args[0] + "." + e.Args[1].Lit
+	case e.Func == "ITEM" && len(args) == 2:
+		return args[0] + "[" + args[1] + "]"
+	case e.Func == "CASE":
+		return caseText(args)
+	case (e.Func == "CAST" || e.Func == "TRY_CAST") && len(args) > 0:
+		return e.Func + "(" + args[0] + " AS " + e.Type.Nullable().String() + ")"
+	default:
+		return e.Func + "(" + strings.Join(args, ", ") + ")"
+	}
+}
+
+func caseText(args []string) string {
+	var b strings.Builder
+	b.WriteString("CASE")
+	i := 0
+	for ; i+1 < len(args); i += 2 {
+		b.WriteString(" WHEN " + args[i] + " THEN " + args[i+1])
+	}
+	if i < len(args) && args[i] != "NULL" {
+		b.WriteString(" ELSE " + args[i])
+	}
+	return b.String() + " END"
+}
+
+// literalText prints a constant; times, which are stored as numbers, as people write them.
+func literalText(e *expr.Expr) string {
+	if e.Null {
+		return "NULL"
+	}
+	n, err := strconv.ParseInt(e.Lit, 10, 64)
+	if err != nil {
+		return e.String()
+	}
+	switch e.Type.Kind {
+	case vec.IntervalDT:
+		return "INTERVAL " + ms(n)
+	case vec.IntervalYM:
+		return "INTERVAL " + e.Lit + " month"
+	case vec.Timestamp:
+		return "TIMESTAMP '" + time.UnixMilli(n).UTC().Format("2006-01-02 15:04:05.999") + "'"
+	case vec.Date:
+		return "DATE '" + time.Unix(n*86400, 0).UTC().Format("2006-01-02") + "'"
+	default:
+		return e.String()
+	}
+}
