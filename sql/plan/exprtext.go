@@ -37,7 +37,7 @@ func exprText(e *expr.Expr) string {
 	case strings.HasPrefix(e.Func, "IS ") && len(args) == 1:
 		return args[0] + " " + e.Func
 	case e.Func == "FIELD" && len(e.Args) == 2:
-		return args[0] + "." + e.Args[1].Lit
+		return args[0] + "." + fieldName(e)
 	case e.Func == "ITEM" && len(args) == 2:
 		return args[0] + "[" + args[1] + "]"
 	case e.Func == "CASE":
@@ -83,4 +83,14 @@ func literalText(e *expr.Expr) string {
 	default:
 		return e.String()
 	}
+}
+
+// fieldName is the field that FIELD takes, which it names or numbers.
+func fieldName(e *expr.Expr) string {
+	lit := e.Args[1].Lit
+	fields := e.Args[0].Type.Fields
+	if i, err := strconv.Atoi(lit); err == nil && i >= 0 && i < len(fields) && e.Args[1].Type.Kind != vec.String {
+		return fields[i].Name
+	}
+	return lit
 }

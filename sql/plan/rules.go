@@ -167,7 +167,11 @@ func (p *planner) calcRule(r *rel, consumers map[*rel]int) *rel {
 		if alone {
 			return pushAssign(r, in)
 		}
-	case relScan, relWatermark, relWindow, relGroup, relSink:
+	case relWindow, relGroup:
+		if alone {
+			return pushKeyed(r, in)
+		}
+	case relScan, relWatermark, relSink:
 	}
 	return r
 }
@@ -317,6 +321,30 @@ func pushAssign(r, in *rel) *rel {
 	for _, c := range conjuncts(r.filter) {
 		if columnsBelow(c, width) && expr.IsDeterministic(c) {
 			below = and(below, c)
+		} else {
+			above = and(above, c)
+		}
+	}
+	if below == nil {
+		return r
+	}
+	a := *in
+	a.ins = []*rel{calcOver(in.ins[0], below, nil, nil, r.where, r.text)}
+	n := *r
+	n.ins, n.filter = []*rel{&a}, above
+	return &n
+}
+
+// pushKeyed moves conditions on the keys alone below an aggregation: what does not pass would only be aggregated to be thrown away. Where
+// late rows go to a table they stay, since that table gets all of them.
+func pushKeyed(r, in *rel) *rel {
+	if r.filter == nil || len(in.keys) == 0 || in.windows != nil && in.windows.late != nil {
+		return r
+	}
+	var below, above *expr.Expr
+	for _, c := range conjuncts(r.filter) {
+		if columnsBelow(c, len(in.keys)) && expr.IsDeterministic(c) {
+			below = and(below, c.MapColumns(func(i int) int { return in.keys[i] }))
 		} else {
 			above = and(above, c)
 		}
