@@ -412,6 +412,19 @@ func checkMoves(t *testing.T, rt *rapid.T, a, b *Set, rows, late []row) {
 	check(rt, c, both, groups, "partials")
 	a.Merge(all, b, all)
 	check(rt, a, both, groups, "merge")
+	// Group 2 into group 0 of the same set.
+	a.Merge([]int32{0}, a, []int32{2})
+	a.Clear(2)
+	var moved []row
+	for _, g := range all {
+		for _, r := range both {
+			if r.group == g {
+				moved = append(moved, row{r.vals, g % 2})
+			}
+		}
+	}
+	check(rt, a, moved, groups, "merge within")
+	both = moved
 	a.Clear(1)
 	check(rt, a, slices.DeleteFunc(slices.Clone(both), func(r row) bool { return r.group == 1 }), groups, "clear")
 	a.Reset()
@@ -467,4 +480,94 @@ func TestRetract(t *testing.T) {
 		check(rt, a, live, groups, "retract and merge")
 		check(rt, c, live, groups, "retract, encode and merge")
 	})
+}
+
+func TestResultTypes(t *testing.T) {
+	notNull := vec.Type{Kind: vec.Int32, NotNull: true}
+	for _, c := range []struct {
+		fn   string
+		args []vec.Type
+		want string
+	}{
+		{"COUNT", nil, "BIGINT NOT NULL"},
+		{"COUNT", []vec.Type{vec.TypeString}, "BIGINT NOT NULL"},
+		{"SUM", []vec.Type{notNull}, "INT"},
+		{"SUM", []vec.Type{vec.TypeInt64}, "BIGINT"},
+		{"SUM", []vec.Type{vec.TypeFloat32}, "FLOAT"},
+		{"SUM", []vec.Type{vec.DecimalOf(10, 2)}, "DECIMAL(38, 2)"},
+		{"AVG", []vec.Type{notNull}, "INT"},
+		{"AVG", []vec.Type{vec.DecimalOf(10, 2)}, "DECIMAL(38, 6)"},
+		{"AVG", []vec.Type{vec.DecimalOf(20, 8)}, "DECIMAL(38, 8)"},
+		{"MAX", []vec.Type{vec.TypeTimestampLTZ}, "TIMESTAMP_LTZ(3)"},
+		{"MIN", []vec.Type{vec.TypeString}, "STRING"},
+		{"STDDEV_POP", []vec.Type{vec.TypeFloat64}, "DOUBLE"},
+		{"VAR_SAMP", []vec.Type{vec.TypeInt64}, "BIGINT"},
+		{"LAST_VALUE", []vec.Type{vec.ArrayOf(vec.TypeInt32)}, "ARRAY<INT>"},
+		{"LISTAGG", []vec.Type{vec.TypeString}, "STRING"},
+		{"SUM", []vec.Type{vec.TypeString}, "error: SUM takes TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE or DECIMAL, not STRING"},
+		{"MAX", []vec.Type{vec.TypeBytes}, "error: MAX takes a number, STRING, BOOLEAN, or a date, time or interval, not BYTES"},
+		{"AVG", nil, "error: AVG takes 1 argument, not 0"},
+		{"LISTAGG", []vec.Type{vec.TypeInt32}, "error: LISTAGG takes STRING, not INT"},
+		{"MEDIAN", nil, "error: MEDIAN is not an aggregate function; there are " + strings.Join(Functions(), ", ")},
+	} {
+		got, err := ResultType(c.fn, false, c.args)
+		text := got.String()
+		if err != nil {
+			text = "error: " + err.Error()
+		}
+		if text != c.want {
+			t.Errorf("%s%v: %s, want %s", c.fn, c.args, text, c.want)
+		}
+	}
+	if _, err := ResultType("COUNT", true, nil); err == nil {
+		t.Error("COUNT(DISTINCT *) was accepted")
+	}
+}
+
+// TestDecimalOverflow: a sum beyond 38 digits is NULL and stays so, in every way that it travels.
+func TestDecimalOverflow(t *testing.T) {
+	big := decimal128.GetScaleMultiplier(38).Sub(decimal128.FromI64(1))
+	ty := vec.DecimalOf(38, 0)
+	var specs []Spec
+	for _, fn := range []string{"SUM", "AVG"} {
+		rt, err := ResultType(fn, false, []vec.Type{ty})
+		if err != nil {
+			t.Fatal(err)
+		}
+		specs = append(specs, Spec{Func: fn, Args: []int{0}, ArgTypes: []vec.Type{ty}, Filter: -1, Type: rt})
+	}
+	a, b := mustNew(t, specs, false), mustNew(t, specs, false)
+	a.Resize(2)
+	b.Resize(2)
+	c := vec.NewCol(ty)
+	for range 3 {
+		vec.AppendValue(c, big)
+	}
+	vec.AppendValue(c, decimal128.FromI64(7))
+	a.Add([]*vec.Col{c}, nil, []int32{0, 0, 0, 1})
+	p := a.NewPartialCols()
+	a.AppendPartial(p, []int32{0, 1})
+	b.AddPartial(p, nil, []int32{0, 1})
+	for _, s := range []*Set{a, b} {
+		dst := s.NewResultCols()
+		s.AppendResult(dst, []int32{0, 1})
+		for i, d := range dst {
+			if !d.IsNull(0) || d.IsNull(1) {
+				t.Errorf("%s: overflow null %t, 7 null %t", specs[i], d.IsNull(0), d.IsNull(1))
+			}
+		}
+	}
+}
+
+func TestNewRefusesBadSpecs(t *testing.T) {
+	for _, s := range []Spec{
+		{Func: "SUM", Args: []int{0}, Filter: -1},
+		{Func: "SUM", Args: []int{-1}, ArgTypes: []vec.Type{vec.TypeInt64}, Type: vec.TypeInt64, Filter: -1},
+		{Func: "COUNT", Type: vec.TypeInt32, Filter: -1},
+		{Func: "NOPE", Type: vec.TypeInt32, Filter: -1},
+	} {
+		if _, err := New([]Spec{s}, false); err == nil {
+			t.Errorf("%v was accepted", s)
+		}
+	}
 }

@@ -54,10 +54,7 @@ func (m *Merger) MergeEncoded(dst, older, newer []byte) ([]byte, error) {
 // group is unchanged or, when the error came late, holds part of src.
 func (s *Set) DecodeMerge(src []byte, g int32) ([]byte, error) {
 	if s.spare == nil {
-		var err error
-		if s.spare, err = New(s.specs, s.retract); err != nil {
-			return nil, err
-		}
+		s.spare = s.like()
 	}
 	s.spare.Reset()
 	s.spare.Resize(1)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/invariants"
 )
 
 // Set holds the accumulators of several aggregates for dense groups 0..Groups()-1. It is used by one goroutine.
@@ -130,7 +131,10 @@ func (s *Set) Resize(n int) {
 func (s *Set) Add(cols []*vec.Col, sel []int, groups []int32) { s.apply(cols, sel, groups, false) }
 
 // Retract takes rows back. The set was made with retract; rows that were never added leave counts below zero, until they are.
-func (s *Set) Retract(cols []*vec.Col, sel []int, groups []int32) { s.apply(cols, sel, groups, true) }
+func (s *Set) Retract(cols []*vec.Col, sel []int, groups []int32) {
+	invariants.Assertf(s.retract, "rows taken back from aggregates %v made without retract", s.specs)
+	s.apply(cols, sel, groups, true)
+}
 
 func (s *Set) apply(cols []*vec.Col, sel []int, groups []int32, back bool) {
 	if len(groups) == 0 {
@@ -244,10 +248,38 @@ func (s *Set) AppendResult(dst []*vec.Col, groups []int32) {
 }
 
 // Merge combines group src[k] of other, which is newer and was made with the same specs, into group dst[k]; other is not changed.
+// other may be s itself, with src and dst different groups, which is slower.
 func (s *Set) Merge(dst []int32, other *Set, src []int32) {
+	if s == other {
+		s.mergeOwn(dst, src)
+		return
+	}
 	for i := range s.nodes {
 		s.nodes[i].acc.merge(dst, other.nodes[i].acc, src)
 	}
+}
+
+// mergeOwn goes by way of the spare set: lists of one store cannot be walked and extended at a time.
+func (s *Set) mergeOwn(dst, src []int32) {
+	if s.spare == nil {
+		s.spare = s.like()
+	}
+	one := []int32{0}
+	for k := range dst {
+		s.spare.Reset()
+		s.spare.Resize(1)
+		s.spare.Merge(one, s, src[k:k+1])
+		s.Merge(dst[k:k+1], s.spare, one)
+	}
+}
+
+// like returns an empty set of the same specs.
+func (s *Set) like() *Set {
+	n, err := New(s.specs, s.retract)
+	if err != nil {
+		invariants.Failf("specs that made a set do not make another: %v", err)
+	}
+	return n
 }
 
 // Encode appends group g in a form that Decode and a Merger read, the same on every architecture.

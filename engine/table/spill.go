@@ -313,6 +313,12 @@ func (w *Windowed) mergeStored(dst, s *space, kg stream.KeyGroup) error {
 		dst.tab.Groups(w.outKeys, nil, nil, groups)
 		dst.set.Resize(dst.tab.Len())
 		dst.set.Merge(groups, w.chunk, w.rows(0, n))
+		w.changed(dst, groups)
+		if dst != w.tmp {
+			if err := w.grown(dst); err != nil {
+				return err
+			}
+		}
 		lo = next
 	}
 	return nil

@@ -285,7 +285,9 @@ func TestWindowedAgainstMap(t *testing.T) {
 		models := map[int64]map[string][]int64{}
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			ns := int64(rapid.IntRange(-2, 3).Draw(rt, "namespace"))
-			switch rapid.IntRange(0, 9).Draw(rt, "step") {
+			switch rapid.IntRange(0, 10).Draw(rt, "step") {
+			case 10:
+				mergeSpaces(rt, w, models, ns, ns+1)
 			case 0:
 				if err := w.Drop(ns); err != nil {
 					rt.Fatal(err)
@@ -315,13 +317,26 @@ func TestWindowedAgainstMap(t *testing.T) {
 				addInput(rt, w, ns, in, o)
 			}
 		}
-		for ns := int64(-2); ns < 4; ns++ {
+		for ns := int64(-2); ns < 5; ns++ {
 			checkEmit(rt, w, models, []int64{ns})
 		}
 		if o.BudgetBytes == 0 && w.Spills() > 0 {
 			rt.Error("spilled without a budget")
 		}
 	})
+}
+
+func mergeSpaces(rt *rapid.T, w *Windowed, models map[int64]map[string][]int64, dst, src int64) {
+	if err := w.Merge(dst, src); err != nil {
+		rt.Fatal(err)
+	}
+	for k, v := range models[src] {
+		if models[dst] == nil {
+			models[dst] = map[string][]int64{}
+		}
+		models[dst][k] = append(models[dst][k], v...)
+	}
+	delete(models, src)
 }
 
 // addInput adds rows, at random as they are or as another table's partials.

@@ -182,12 +182,24 @@ func (w *Windowed) apply(how what, ns int64, keys, cols []*vec.Col, sel []int, n
 		return nil
 	}
 	s.mark(groups)
+	return w.grown(s)
+}
+
+// grown keeps the budget after a change of s.
+func (w *Windowed) grown(s *space) error {
 	before := w.mem
 	w.account(s)
 	if s.tab.Full() || w.o.BudgetBytes > 0 && w.mem > w.o.BudgetBytes && w.mem > before {
 		return w.relieve(s)
 	}
 	return nil
+}
+
+// changed marks groups after a merge into a namespace of the table's.
+func (w *Windowed) changed(s *space, groups []int32) {
+	if s != w.tmp && w.o.Open != nil {
+		s.mark(groups)
+	}
 }
 
 // mark makes groups dirty.
@@ -318,6 +330,7 @@ func (w *Windowed) mergeMemory(dst, s *space, list []int32) {
 		dst.tab.Groups(s.tab.keys, w.sel, w.hashes, groups)
 		dst.set.Resize(dst.tab.Len())
 		dst.set.Merge(groups, s.set, src)
+		w.changed(dst, groups)
 	}
 }
 
@@ -388,6 +401,35 @@ func (w *Windowed) Drop(ns int64) error {
 		w.free = append(w.free, s)
 	}
 	return nil
+}
+
+// Merge moves everything of namespace src, as newer, into dst and drops src.
+func (w *Windowed) Merge(dst, src int64) error {
+	from := w.spaces[src]
+	if from == nil || dst == src {
+		return nil
+	}
+	to, err := w.space(dst)
+	if err != nil {
+		return err
+	}
+	if from.spilled {
+		// Complete it in the store first, so that making room for dst on the way cannot change what is still to be read.
+		if err := w.write(from); err != nil {
+			return fmt.Errorf("merge namespace %d: %w", src, err)
+		}
+		for kg := range from.kgs {
+			if err := w.mergeStored(to, from, kg); err != nil {
+				return err
+			}
+		}
+	} else {
+		w.mergeMemory(to, from, nil)
+	}
+	if err := w.Drop(src); err != nil {
+		return err
+	}
+	return w.grown(to)
 }
 
 // maxFree is how many emptied namespaces are kept for reuse.
