@@ -142,7 +142,7 @@ func (c *Col) AppendSel(src *Col, sel []int) {
 	}
 	w := c.width()
 	sameLayout := (c.dict == nil) == (src.dict == nil) && (c.dict == nil || c.dict.ID == src.dict.ID)
-	if w == 0 || !sameLayout || len(src.valid) > 0 || len(c.valid) > 0 {
+	if w == 0 || !sameLayout {
 		for j := range n {
 			i := j
 			if sel != nil {
@@ -157,6 +157,9 @@ func (c *Col) AppendSel(src *Col, sel []int) {
 	}
 	at := c.n
 	c.Resize(at + n)
+	if len(src.valid) > 0 {
+		c.appendValid(src.valid, sel, at)
+	}
 	if sel == nil {
 		copy(c.data[at*w:], src.data[:n*w])
 		return
@@ -169,6 +172,20 @@ func (c *Col) AppendSel(src *Col, sel []int) {
 	default:
 		for j, i := range sel {
 			copy(c.data[(at+j)*w:(at+j+1)*w], src.data[i*w:(i+1)*w])
+		}
+	}
+}
+
+// appendValid clears the bits of rows from at on where the rows of src that they came from are NULL.
+func (c *Col) appendValid(src Bitmap, sel []int, at int) {
+	valid := c.EnsureValid()
+	for r := at; r < c.n; r++ {
+		i := r - at
+		if sel != nil {
+			i = sel[i]
+		}
+		if !src.Get(i) {
+			valid.Clear(r)
 		}
 	}
 }
@@ -198,13 +215,16 @@ func (c *Col) Plain() {
 	}
 }
 
-// Alias makes c share src's memory: same type and rows, until either is changed or Reset. A lent batch's columns
-// are projected this way without a copy.
-func (c *Col) Alias(src *Col) { *c = *src }
+// Alias makes c share src's memory: same type and rows, until either is changed. A lent batch's columns are projected this way
+// without a copy. Reset of c lets go of the shared memory and leaves src as it is.
+func (c *Col) Alias(src *Col) {
+	*c = *src
+	c.borrowed = true
+}
 
 // CopyFrom makes c a deep copy of src, reusing c's memory; a Dict is shared.
 func (c *Col) CopyFrom(src *Col) {
-	if !c.typ.Equal(src.typ) || len(c.kids) != len(src.kids) {
+	if c.borrowed || !c.typ.Equal(src.typ) || len(c.kids) != len(src.kids) {
 		c.Init(src.typ)
 	}
 	c.typ, c.n, c.dict = src.typ, src.n, src.dict
@@ -252,6 +272,6 @@ func (c *Col) ExtendDict(d *Dict) { c.dict = d }
 
 // AliasValid is Alias with NULLs of its own: c shares src's values and has the bitmap valid, which is lent likewise.
 func (c *Col) AliasValid(src *Col, valid Bitmap) {
-	*c = *src
+	c.Alias(src)
 	c.valid = valid
 }

@@ -34,6 +34,8 @@ type Col struct {
 	// dict, when set on a String column, makes data a sequence of int32 codes into it.
 	dict *Dict
 	kids []*Col
+	// borrowed: the buffers and children belong to another column or to Arrow; Reset drops them instead of reusing them.
+	borrowed bool
 }
 
 // Dict is the values of a dictionary-encoded string column. It is immutable from the reader's side: a
@@ -61,6 +63,7 @@ func NewCol(t Type) *Col {
 
 // Init makes c an empty column of the type, reusing memory where the kind allows.
 func (c *Col) Init(t Type) {
+	c.release()
 	c.typ = t
 	if len(c.kids) != len(t.Fields) {
 		c.kids = make([]*Col, len(t.Fields))
@@ -74,8 +77,23 @@ func (c *Col) Init(t Type) {
 	c.Reset()
 }
 
-// Reset empties the column and keeps its memory and type.
+// release lets go of borrowed memory.
+func (c *Col) release() {
+	if !c.borrowed {
+		return
+	}
+	*c = Col{typ: c.typ}
+	if len(c.typ.Fields) > 0 {
+		c.kids = make([]*Col, len(c.typ.Fields))
+		for i, f := range c.typ.Fields {
+			c.kids[i] = NewCol(f.Type)
+		}
+	}
+}
+
+// Reset empties the column and keeps its memory and type; memory that it shares through Alias or Arrow is let go instead.
 func (c *Col) Reset() {
+	c.release()
 	c.n = 0
 	c.data = c.data[:0]
 	c.valid = c.valid[:0]
