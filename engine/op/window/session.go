@@ -157,13 +157,14 @@ func (o *sessionOp) NextTimer() stream.Time {
 	if !o.timing.proc() {
 		return stream.MaxTime
 	}
-	end := o.sessions.peek()
+	end := o.sessions.bound()
 	if o.sessions.backed {
 		end = min(end, o.sessions.cold)
 	}
 	if end == stream.MaxTime {
 		return end
 	}
+	end = max(end, -timeMax) // a bound of the store's ends may be "unknown"
 	return o.timing.zone.instant(end-1) + 1
 }
 

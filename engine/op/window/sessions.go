@@ -200,13 +200,21 @@ func (s *sessions) recycle(x int32) {
 	s.live--
 }
 
-// peek returns the end of the session in memory that ends first, MaxTime when there is none.
-func (s *sessions) peek() int64 {
-	for len(s.due) > 0 {
+// bound is a time before which no session in memory ends, MaxTime when there is none.
+func (s *sessions) bound() int64 {
+	if len(s.due) == 0 {
+		return stream.MaxTime
+	}
+	return s.due[0].end
+}
+
+// settle makes the top of the heap true, and reports whether a session ends at or before limit. Entries beyond it are left as they are: sessions only move on.
+func (s *sessions) settle(limit int64) bool {
+	for len(s.due) > 0 && s.due[0].end <= limit {
 		d := s.due[0]
 		switch end := s.end[d.slot]; {
 		case end == d.end:
-			return d.end
+			return true
 		case end < d.end: // gone, or another session that has an entry of its own
 			heap.Pop(&s.due)
 		default:
@@ -215,12 +223,13 @@ func (s *sessions) peek() int64 {
 			heap.Fix(&s.due, 0)
 		}
 	}
-	return stream.MaxTime
+	return false
 }
 
 // ripe appends to slots up to n sessions in memory that end at or before limit, earliest first. They stay until remove.
 func (s *sessions) ripe(slots []int32, limit int64, n int) []int32 {
-	for len(slots) < n && s.peek() <= limit {
+	limit = min(limit, stream.MaxTime-1) // MaxTime is "none"
+	for len(slots) < n && s.settle(limit) {
 		d := heap.Pop(&s.due).(due)
 		if k := len(slots); k > 0 && contains(slots, d.slot, s, d.end) {
 			continue // a double

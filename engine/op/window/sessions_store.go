@@ -208,7 +208,8 @@ func (s *sessions) restore(closed int64) error {
 	}
 	s.backed = true
 	s.cold = stream.MinTime
-	return nil
+	_, err := s.thaw(closed) // finds out when the first session ends
+	return err
 }
 
 // thaw brings keys with a session that ends at or before limit from the store into memory, up to vec.MaxRows of them; more says that it must be called again,

@@ -3,6 +3,7 @@ package window
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -27,6 +28,7 @@ type sliced struct {
 	latest stream.Time
 	keys   []*vec.Col
 	keyAt  []int
+	hashes []uint64
 	ns     []int64
 	result result
 }
@@ -111,13 +113,24 @@ func (o *sliced) Process(_ int, b *vec.Batch, _ op.Output) error {
 				return err
 			}
 		default:
-			if err := o.tab.Add(p.slice, o.keys, cols, p.sel, p.n, nil); err != nil {
+			if err := o.tab.Add(p.slice, o.keys, cols, p.sel, p.n, o.hash(p)); err != nil {
 				return err
 			}
 		}
 	}
 	o.account()
 	return nil
+}
+
+// hash returns the hashes of the rows' keys without an attached start, which the rows are not partitioned by: they must say the same key group as the
+// exchange does. Where there is no such start the table hashes what it needs.
+func (o *sliced) hash(p part) []uint64 {
+	if !o.attachedStart() {
+		return nil
+	}
+	o.hashes = slices.Grow(o.hashes[:0], p.n)[:p.n]
+	vec.Hash(o.keys[:len(o.spec.Keys)], p.sel, o.hashes)
+	return o.hashes
 }
 
 func (o *sliced) account() {
