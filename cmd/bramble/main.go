@@ -8,4 +8,4 @@ import (
 	"github.com/bramble-stream/bramble/internal/app/cli"
 )
 
-func main() { os.Exit(app.Main(cli.Command(cli.Hooks{}))) }
+func main() { os.Exit(app.Main(cli.Command(cli.Hooks{Demo: cli.RunDemo}))) }

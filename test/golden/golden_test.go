@@ -5,6 +5,7 @@ package golden
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -21,7 +22,6 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/state"
-	"github.com/bramble-stream/bramble/engine/state/pebble"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/task"
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -128,10 +128,14 @@ func run(t *testing.T, file string, v variant) string {
 		JobID: "00000000000000000000000000000001", Graph: planned.Graph, Builders: app.Builders(connectors), Location: time.UTC, Rand: rand.Reader,
 		Log: slog.New(slog.DiscardHandler), MemoryBytes: v.memory,
 		Splits: func(ctx context.Context, n *graph.Node, parallelism int) ([]op.Split, error) {
-			return app.SplitsOf(ctx, connectors, n, parallelism)
+			var spec graph.SourceSpec
+			if err := json.Unmarshal(n.Spec, &spec); err != nil {
+				return nil, err
+			}
+			return connectors[spec.Table.Connector].Splits(ctx, &spec.Table, parallelism)
 		},
 		OpenState: func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
-			return pebble.Open(pebble.Config{Dir: filepath.Join(t.TempDir(), info.OperatorID, fmt.Sprint(info.Index)), MemoryBytes: 8 << 20, Merge: merge})
+			return app.OpenState(t.TempDir(), info, 8<<20, merge)
 		},
 	})
 	if err != nil {
