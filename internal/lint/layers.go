@@ -43,7 +43,8 @@ var layers = []layer{
 	{"engine/agg", []string{"engine/vec", "engine/stream", "engine/expr", "engine/state/enc"}},
 	{"engine/state", []string{"engine/vec", "engine/stream"}},
 	{"engine/state/*", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc"}},
-	{"engine/table", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc"}},
+	// A spilled table merges encoded accumulators, and its groups are theirs.
+	{"engine/table", []string{"engine/vec", "engine/stream", "engine/agg", "engine/state", "engine/state/enc"}},
 	// A job graph carries compiled-away expressions and aggregate calls as data.
 	{"engine/graph", columns},
 	{"engine/op", join(columns, "engine/state", "engine/graph")},
@@ -87,6 +88,8 @@ var layers = []layer{
 	{"internal/deps", nil},
 	{"internal/lint", nil},
 	{"internal/testenv", nil},
+	// What the demo plays around a cluster: a house, a broker, a view of the results.
+	{"internal/demo", nil},
 	{"internal/datatest", nil},
 	{"internal/sim", []string{anything}},
 	{"internal/metamorphic", []string{anything}},
