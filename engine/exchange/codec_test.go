@@ -31,7 +31,7 @@ func TestCodecRoundTrip(t *testing.T) {
 		}
 		fill(b, rng.IntN(100), rng, round%2 == 0, d)
 		if rng.IntN(3) == 0 {
-			var sel = []int{}
+			sel := []int{}
 			for i := range b.Rows() {
 				if rng.IntN(2) == 0 {
 					sel = append(sel, i)

@@ -17,6 +17,10 @@ import (
 // at each batch, few enough that a barrier is not stuck behind seconds of data on a Pi.
 const QueueElements = 4
 
+// QueueBytes is how many bytes of batches wait in a channel before its sender blocks; a larger batch waits alone. With it a channel
+// holds at most 1 MiB, and what its ends have in hand, however wide the rows are.
+const QueueBytes = 1 << 20
+
 // ErrClosed says that the receiving task is gone. It follows from that task's own failure, or from its cancellation, and is
 // never the root cause of anything.
 var ErrClosed = errors.New("exchange: the receiving task is gone")

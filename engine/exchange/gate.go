@@ -111,11 +111,15 @@ type Input struct {
 	gate   *Gate
 	schema *vec.Schema
 	pool   *Pool
-	// space receives after an element was taken from a full queue.
+	// space receives after an element was taken from a queue whose sender waits.
 	space chan struct{}
-	// Held by gate.mu: a ring of n elements from head, and whether the receiver leaves it alone.
+	// Held by gate.mu: a ring of n elements from head with bytes in their batches, whether the sender found no room, and whether
+	// the receiver leaves the queue alone.
 	ring    [QueueElements]stream.Element
+	sizes   [QueueElements]int64
 	head, n int
+	bytes   int64
+	waiting bool
 	blocked bool
 }
 
@@ -131,16 +135,23 @@ func (in *Input) Recycle(b *vec.Batch) { in.pool.Put(b) }
 // TryPut queues the element, or reports that the queue is full.
 func (in *Input) TryPut(e stream.Element) (ok bool, err error) {
 	g := in.gate
+	var size int64
+	if e.Kind == stream.KindBatch {
+		size = DataBytes(e.Batch)
+	}
 	g.mu.Lock()
 	if g.mu.closed {
 		g.mu.Unlock()
 		return false, ErrClosed
 	}
-	if in.n == QueueElements {
+	if in.n == QueueElements || in.n > 0 && in.bytes+size > QueueBytes {
+		in.waiting = true
 		g.mu.Unlock()
 		return false, nil
 	}
-	in.ring[(in.head+in.n)%QueueElements] = e
+	i := (in.head + in.n) % QueueElements
+	in.ring[i], in.sizes[i] = e, size
+	in.bytes += size
 	in.n++
 	wake := !in.blocked
 	g.mu.Unlock()
@@ -181,14 +192,16 @@ func (in *Input) Fail(err error) {
 func (in *Input) popLocked() stream.Element {
 	e := in.ring[in.head]
 	in.ring[in.head] = stream.Element{}
+	in.bytes -= in.sizes[in.head]
 	in.head = (in.head + 1) % QueueElements
-	if in.n == QueueElements {
+	in.n--
+	if in.waiting {
+		in.waiting = false
 		select {
 		case in.space <- struct{}{}:
 		default:
 		}
 	}
-	in.n--
 	return e
 }
 

@@ -4,10 +4,11 @@ import (
 	"sync"
 
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/invariants"
 )
 
 // keepBytesMax is the largest batch that a pool keeps: one huge row must not pin its memory for ever.
-const keepBytesMax = 2 * vec.TargetBytes
+const keepBytesMax = 4 * vec.TargetBytes
 
 // Pool recycles the batches of one channel between its two ends. It is safe for concurrent use.
 type Pool struct {
@@ -40,6 +41,9 @@ func (p *Pool) Get() *vec.Batch {
 
 // Put takes a batch back; nobody may use it any more.
 func (p *Pool) Put(b *vec.Batch) {
+	if invariants.Enabled {
+		mangle(b.Cols())
+	}
 	if b.MemSize() > keepBytesMax {
 		return
 	}
@@ -49,4 +53,17 @@ func (p *Pool) Put(b *vec.Batch) {
 		p.mu.free = append(p.mu.free, b)
 	}
 	p.mu.Unlock()
+}
+
+// mangle overwrites values, so that whoever kept a batch that was lent shows.
+func mangle(cols []*vec.Col) {
+	for _, c := range cols {
+		data := c.Buffers().Data
+		for i := range data {
+			data[i] = 0xdb
+		}
+		for i := range c.Type().Fields {
+			mangle([]*vec.Col{c.Kid(i)})
+		}
+	}
 }

@@ -210,7 +210,14 @@ func abort(chans []exchange.Channel) {
 
 // open opens the operators, those that are fed before those that feed them, and restores their state.
 func (t *Task) open() error {
-	memory := t.cfg.MemoryBytes / int64(len(t.nodes))
+	// Those with state share the memory; the others do not ask for any.
+	var stateful int64
+	for _, n := range t.nodes {
+		if n.snapshotter != nil {
+			stateful++
+		}
+	}
+	memory := t.cfg.MemoryBytes / max(stateful, 1)
 	for _, n := range slices.Backward(t.nodes) {
 		t.current, n.opened = n, true
 		c := n.context(memory)

@@ -111,6 +111,7 @@ func (m *marker) Process(_ int, b *vec.Batch, out op.Output) error {
 	if err := out.Emit(b); err != nil {
 		return err
 	}
+
 	vs := vec.Values[int64](b.Col(1))
 	m.max = max(m.max, vs[len(vs)-1])
 	return out.EmitWatermark(m.max)
@@ -287,9 +288,8 @@ func (s *fakeSink) Close() error { s.world.note("close sink"); return nil }
 
 // count is a counter that a test can wait on.
 type count struct {
-	mu   sync.Mutex
-	n    int64
-	cond *sync.Cond
+	mu sync.Mutex
+	n  int64
 }
 
 func (c *count) add(n int64) {

@@ -240,7 +240,7 @@ func TestBarriersSnapshotAndCommit(t *testing.T) {
 		if n := len(slices.DeleteFunc(w.notes, func(s string) bool { return s != "source commit 2" })); n != 2 {
 			t.Errorf("%q", w.notes)
 		}
-		if err := tasks[0].Trigger(context.Background(), stream.Barrier{Epoch: 9}); err != nil {
+		if err := tasks[0].Trigger(t.Context(), stream.Barrier{Epoch: 9}); err != nil {
 			t.Errorf("a command after the end: %v", err)
 		}
 	})

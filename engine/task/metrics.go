@@ -1,6 +1,7 @@
 package task
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -69,7 +70,8 @@ func (t *Task) Report() Report {
 		r.BytesOut += e.stats.Bytes.Load()
 		blocked += e.stats.Blocked.Total(now)
 	}
-	r.Watermark = t.nodes[0].metrics.Watermark.Load()
+	r.Watermark = math.MaxInt64
+	ends := false
 	for _, n := range t.nodes {
 		r.Operators = append(r.Operators, OperatorReport{ID: n.spec.ID, Name: n.spec.Name, Metrics: &n.metrics, Latency: &n.latency})
 		if n.sink != nil {
@@ -77,8 +79,11 @@ func (t *Task) Report() Report {
 			r.BytesOut += n.metrics.BytesOut.Load()
 		}
 		if n.sink != nil || len(n.main.edges) > 0 {
-			r.Watermark = n.metrics.Watermark.Load()
+			r.Watermark, ends = min(r.Watermark, n.metrics.Watermark.Load()), true
 		}
+	}
+	if !ends {
+		r.Watermark = head.metrics.Watermark.Load()
 	}
 	if at := t.started.Load(); at != 0 {
 		wall := max(now.Sub(time.Unix(0, at)), 0)

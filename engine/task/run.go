@@ -142,6 +142,7 @@ func (t *Task) runInputs() error {
 // receive works on one element of an input.
 func (t *Task) receive(in int, e stream.Element) error {
 	head := t.nodes[0]
+	t.dirty = true // even a marker may wait in a channel for more
 	switch e.Kind {
 	case stream.KindBatch:
 		if t.merger.IsIdle(in) {
@@ -150,7 +151,6 @@ func (t *Task) receive(in int, e stream.Element) error {
 			}
 		}
 		head.metrics.BytesIn.Add(exchange.DataBytes(e.Batch))
-		t.dirty = true
 		if err := head.process(t.inputs[in].toInput, e.Batch); err != nil {
 			return err
 		}
@@ -204,7 +204,6 @@ func (t *Task) advance(c exchange.Change) error {
 		}
 	}
 	if c.Advanced {
-		t.dirty = true
 		if err := head.watermark(c.Watermark); err != nil {
 			return err
 		}

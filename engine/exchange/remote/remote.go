@@ -13,8 +13,8 @@ import (
 	"github.com/bramble-stream/bramble/engine/exchange"
 )
 
-// What a channel may hold in memory on its way: in the sender its pending batch and a frame being filled, plus writeQuotaBytes in
-// gRPC's hands; in the receiver windowBytes not read yet, one frame being decoded, and the gate's queue. That is about 0.7 MiB with
+// What a channel may hold in memory on its way: in the sender its pending batch and a frame being filled, plus 64 KiB in
+// gRPC's hands; in the receiver windowBytes not read yet, one frame being decoded, and the gate's queue. That is below 1 MiB with
 // batches of 32 KiB. A full window blocks the sender's Send: that is the back-pressure. The connection's window does not depend on what
 // is read (grpc-go gives it back on arrival), so a blocked channel does not hold up the others.
 const (
