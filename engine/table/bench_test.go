@@ -196,3 +196,89 @@ func rss() string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// BenchmarkKeyed is group aggregation: Groups, Add, Touch and Trim per batch of vec.MaxRows rows; the second kind has far more keys than
+// memory, drawn so that a tenth of them takes nine tenths of the rows.
+func BenchmarkKeyed(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		keys   uint64
+		budget int64
+	}{{"hot/keys=1000", 1000, 64 << 20}, {"cold/keys=1000000", 1_000_000, 16 << 20}} {
+		b.Run(c.name, func(b *testing.B) { benchKeyed(b, c.keys, c.budget) })
+	}
+}
+
+func benchKeyed(b *testing.B, keys uint64, budget int64) {
+	var store state.Store
+	k, err := NewKeyed(Options{
+		Keys: []vec.Type{vec.TypeInt64}, Aggs: testAggs[:3], BudgetBytes: budget,
+		Open: func(m state.MergeFunc) (state.Store, error) {
+			var err error
+			store, err = pebble.Open(pebble.Options{Dir: filepath.Join(b.TempDir(), "s"), Instance: "a", Merge: m})
+			return store, err
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := uint64(1)
+	c := vec.NewCol(vec.TypeInt64)
+	cols := []*vec.Col{c, c}
+	step := func() {
+		c.Reset()
+		for range vec.MaxRows {
+			x = x*6364136223846793005 + 1442695040888963407
+			key := (x >> 33) % keys
+			if x>>20&7 != 0 {
+				key /= 10
+			}
+			vec.AppendValue(c, int64(key))
+		}
+		groups, err := k.Groups(cols[:1], nil, vec.MaxRows, nil, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		k.Set().Add(cols, nil, groups)
+		k.Touch(groups)
+		if _, err := k.Trim(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 2000 {
+		step()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+	b.ReportMetric(float64(b.N)*vec.MaxRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	b.ReportMetric(float64(k.Reads())/float64(b.N+2000), "reads/batch")
+	if store != nil {
+		if err := store.Close(); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// BenchmarkHop emits 60 slices of 1,000 keys put together.
+func BenchmarkHop(b *testing.B) {
+	batches := benchBatches(1000, "dict")
+	w, err := NewWindowed(Options{Keys: []vec.Type{vec.TypeString}, Aggs: testAggs[:3]})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for ns := range int64(60) {
+		for _, c := range batches[:4] {
+			if err := w.Add(ns, c[:1], c, nil, vec.MaxRows, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.Emit(w.Namespaces(), func(_, _ []*vec.Col, _ int) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

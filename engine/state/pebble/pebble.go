@@ -45,12 +45,10 @@ const MinMemoryBytes = 2 << 20
 
 // Store is a state.Store over one Pebble database.
 type Store struct {
-	o     Options
-	db    *cpebble.DB
-	cache *cpebble.Cache
+	o  Options
+	db *cpebble.DB
 	// names maps a table file that came with a restored snapshot to the name that the snapshot listed it under.
 	names map[string]string
-	keys  [2][]byte
 }
 
 var (
@@ -210,6 +208,9 @@ type iterator struct {
 
 // Iter implements state.Store.
 func (s *Store) Iter(lower, upper []byte) (state.Iterator, error) {
+	if len(lower) == 0 {
+		lower = nil // Pebble takes an empty bound for a key to seek to
+	}
 	it, err := s.db.NewIter(&cpebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, fmt.Errorf("iterate state: %w", err)
