@@ -184,6 +184,10 @@ func (j *Job) taskChanged(now stream.Time, e TaskChanged) []Command {
 	}
 	switch e.State {
 	case TaskFailed:
+		if (j.state == Failing || j.state == Cancelling) && e.Failure != nil && e.Failure.Secondary {
+			t.end(now, TaskCanceled) // its peers were cancelled a moment before it was
+			return j.settle(now)
+		}
 		t.end(now, TaskFailed)
 		if e.Failure != nil {
 			return j.fail(now, *e.Failure)
@@ -239,12 +243,10 @@ func (j *Job) endIn(now stream.Time, s State) []Command {
 }
 
 func (j *Job) lost(now stream.Time, e Lost) []Command {
-	affected, first := false, Ref{}
-	j.each(func(r Ref, t *Task) {
+	affected := false
+	j.each(func(_ Ref, t *Task) {
 		if t.TaskManager == e.TaskManager && !t.State.Ended() {
-			if !affected {
-				affected, first = true, r
-			}
+			affected = true
 			t.end(now, TaskFailed)
 		}
 	})
@@ -255,7 +257,7 @@ func (j *Job) lost(now stream.Time, e Lost) []Command {
 	if e.Reason != "" {
 		msg += ": " + e.Reason
 	}
-	return j.fail(now, Failure{Message: msg, Task: first, HasTask: true, TaskManager: e.TaskManager})
+	return j.fail(now, Failure{Message: msg, TaskManager: e.TaskManager})
 }
 
 // fail records why, and sets about ending the job.

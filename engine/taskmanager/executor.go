@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -302,7 +303,11 @@ func (x *executor) onState(t *taskRun, c task.StateChange) {
 	var failure *pb.TaskFailure
 	if c.Failure != nil {
 		failure = failureOf(c.Failure, t.id)
-		x.tm.cfg.Log.Warn("task failed", "job_id", t.job.key.id, "task", t.task.Name(), "operator", c.Failure.Operator,
+		level := slog.LevelWarn
+		if c.Failure.Secondary {
+			level = slog.LevelInfo // it only follows
+		}
+		x.tm.cfg.Log.Log(x.ctx, level, "task failed", "job_id", t.job.key.id, "task", t.task.Name(), "operator", c.Failure.Operator,
 			"error", c.Failure.Err, "secondary", c.Failure.Secondary)
 	}
 	x.putState(t.job.key, t.id, s, failure, metrics)

@@ -24,6 +24,8 @@ const (
 	backoffMax = 5 * time.Second
 	// acceptMax is how long the jobmanager may take to answer a registration.
 	acceptMax = 5 * time.Second
+	// goodbyeMax is how long an end waits for the jobmanager to take note.
+	goodbyeMax = 500 * time.Millisecond
 	// waitingLogEvery is how often a taskmanager without jobmanager says so.
 	waitingLogEvery = 30 * time.Second
 )
@@ -84,8 +86,11 @@ func (tm *TaskManager) jitter(d time.Duration) time.Duration {
 // session registers and does what the jobmanager says until the connection ends; then all tasks of it have ended. registered says
 // whether it came as far as being accepted.
 func (tm *TaskManager) session(parent context.Context) (registered bool, err error) {
-	ctx, cancel := context.WithCancelCause(parent)
+	// The stream outlives parent by a moment: whoever is told to stop says goodbye.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	defer cancel(nil)
+	abort := context.AfterFunc(parent, func() { cancel(context.Cause(parent)) })
+	defer abort()
 	var local atomic.Pointer[net.TCPAddr]
 	conn, err := tm.dial(&local)
 	if err != nil {
@@ -109,14 +114,14 @@ func (tm *TaskManager) session(parent context.Context) (registered bool, err err
 		return false, causeOr(ctx, err)
 	}
 	accepted := first.GetAccepted()
-	if accepted == nil || !accept.Stop() {
+	if accepted == nil || !accept.Stop() || !abort() {
 		return false, errors.New("the jobmanager did not accept the registration")
 	}
 	tm.cfg.Log.Info("registered", "jobmanager", tm.cfg.JobManager, "taskmanager", info.TaskmanagerId, "address", info.DataAddress,
 		"slots", info.SlotsTotal, "leader_epoch", accepted.LeaderEpoch)
 	tm.ready.Store(true)
 	defer tm.ready.Store(false)
-	return true, tm.serve(ctx, cancel, stream, accepted)
+	return true, tm.serve(parent, ctx, cancel, stream, accepted)
 }
 
 func causeOr(ctx context.Context, err error) error {
@@ -144,10 +149,10 @@ func (tm *TaskManager) dial(local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientCon
 }
 
 // serve is the life of a session: one goroutine receives, this one sends and acts.
-func (tm *TaskManager) serve(parent context.Context, cancel context.CancelCauseFunc, stream pb.TaskManagerService_ConnectClient,
-	accepted *pb.Accepted,
+func (tm *TaskManager) serve(parent, sessionCtx context.Context, cancel context.CancelCauseFunc,
+	stream pb.TaskManagerService_ConnectClient, accepted *pb.Accepted,
 ) error {
-	g, ctx := errgroup.WithContext(parent)
+	g, ctx := errgroup.WithContext(sessionCtx)
 	in := make(chan *pb.ConnectResponse)
 	g.Go(func() error {
 		for {
@@ -163,7 +168,7 @@ func (tm *TaskManager) serve(parent context.Context, cancel context.CancelCauseF
 		}
 	})
 	g.Go(func() error {
-		err := tm.act(ctx, stream, in, accepted)
+		err := tm.act(parent, ctx, stream, in, accepted)
 		cancel(err) // ends Recv
 		return err
 	})
@@ -171,7 +176,7 @@ func (tm *TaskManager) serve(parent context.Context, cancel context.CancelCauseF
 }
 
 // act sends and obeys until something ends the session, and leaves no task behind.
-func (tm *TaskManager) act(ctx context.Context, stream pb.TaskManagerService_ConnectClient, in <-chan *pb.ConnectResponse,
+func (tm *TaskManager) act(parent, ctx context.Context, stream pb.TaskManagerService_ConnectClient, in <-chan *pb.ConnectResponse,
 	accepted *pb.Accepted,
 ) error {
 	tasksCtx, stopTasks := context.WithCancelCause(ctx)
@@ -206,6 +211,9 @@ func (tm *TaskManager) act(ctx context.Context, stream pb.TaskManagerService_Con
 			if r := x.report(); r != nil {
 				send = []*pb.ConnectRequest{r}
 			}
+		case <-parent.Done():
+			goodbye(ctx, stream, in)
+			return context.Cause(parent)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -213,6 +221,24 @@ func (tm *TaskManager) act(ctx context.Context, stream pb.TaskManagerService_Con
 			if err := stream.Send(msg); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// goodbye ends the stream in order, so that the jobmanager knows at once that this taskmanager stops and is not merely out of reach.
+func goodbye(ctx context.Context, stream pb.TaskManagerService_ConnectClient, in <-chan *pb.ConnectResponse) {
+	if stream.CloseSend() != nil {
+		return
+	}
+	timer := time.NewTimer(goodbyeMax)
+	defer timer.Stop()
+	for {
+		select {
+		case <-in: // what it says now is too late
+		case <-ctx.Done(): // the jobmanager has closed its side
+			return
+		case <-timer.C:
+			return
 		}
 	}
 }

@@ -50,8 +50,7 @@ func (Clock) Now() time.Time { return time.Now() }
 
 // Prepare gives a root command what all have: --config, --version, mistakes as UsageErrors, and settings from environment and file.
 func Prepare(root *cobra.Command) {
-	root.Version = VersionText()
-	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Version = VersionText() // cobra's own template: one of ours would link text/template, and with it every method of every type
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().String(ConfigFlag, "", "a YAML file with settings; its keys are the flags' names")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

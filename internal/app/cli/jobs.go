@@ -44,7 +44,7 @@ func (c *cli) submit() *cobra.Command {
 				if c.output == "table" {
 					fmt.Fprintln(c.out, "Job has been submitted with JobID", id)
 				}
-				last, err := follow(cmd.Context(), cl, id, c.err, wait)
+				last, err := follow(cmd.Context(), cl, id, c.err, wait, false)
 				if err != nil {
 					return err
 				}
@@ -64,7 +64,8 @@ func (c *cli) submit() *cobra.Command {
 }
 
 // follow watches a job until it runs, or with wait until it has ended, and tells what it waits for.
-func follow(ctx context.Context, cl *client.Client, id string, w io.Writer, wait bool) (*pb.WatchJobResponse, error) {
+// local says that the job's own cluster is just coming up: slots are on their way, and nobody needs to know.
+func follow(ctx context.Context, cl *client.Client, id string, w io.Writer, wait, local bool) (*pb.WatchJobResponse, error) {
 	var last *pb.WatchJobResponse
 	told := map[string]bool{}
 	tell := func(line string) {
@@ -75,14 +76,12 @@ func follow(ctx context.Context, cl *client.Client, id string, w io.Writer, wait
 	}
 	look := func(u *pb.WatchJobResponse) {
 		last = u
-		if r := u.Summary.WaitingReason; strings.HasPrefix(r, "needs") {
+		if r := u.Summary.WaitingReason; strings.HasPrefix(r, "needs") && !local {
 			tell("waiting: " + r)
 		}
 		for _, h := range u.Health {
 			if h.Error != "" {
 				tell(fmt.Sprintf("waiting: %s: %s", h.Component, h.Error))
-			} else if len(told) > 0 {
-				delete(told, h.Component)
 			}
 		}
 	}
@@ -98,7 +97,7 @@ func follow(ctx context.Context, cl *client.Client, id string, w io.Writer, wait
 	defer cancel()
 	err = cl.Watch(grace, id, func(u *pb.WatchJobResponse) bool {
 		look(u)
-		return len(u.Health) == 0 && !ended(u.Summary.State)
+		return !ended(u.Summary.State)
 	})
 	if grace.Err() != nil && ctx.Err() == nil {
 		err = nil
@@ -167,7 +166,10 @@ func (c *cli) printJobs(jobs []*pb.JobSummary, all bool) {
 	}
 	t := c.newTable("JOB ID", "NAME", "STATE", "TASKS", "SUBMITTED", "")
 	for _, j := range jobs {
-		tasks := fmt.Sprintf("%d/%d", j.TasksRunning, j.TasksTotal)
+		tasks := fmt.Sprintf("%d of %d run", j.TasksRunning, j.TasksTotal)
+		if j.TasksFinished > 0 {
+			tasks += fmt.Sprintf(", %d done", j.TasksFinished)
+		}
 		t.AppendRow(table.Row{j.JobId, j.Name, jobState(j.State), tasks, clock(j.SubmittedAtMs), j.WaitingReason})
 	}
 	t.Render()
@@ -220,7 +222,7 @@ func (c *cli) printStatus(j *pb.JobDetail) {
 			if h.Error != "" {
 				word = "waiting since " + clock(h.SinceMs) + ": " + h.Error
 			}
-			fmt.Fprintf(c.out, "  %s, task %d of %s: %s\n", h.Component, h.Task.GetIndex(), h.VertexName, word)
+			fmt.Fprintf(c.out, "  %s, task %d of %s: %s\n", h.Component, h.Task.GetIndex()+1, shorten(h.VertexName, 40), word)
 		}
 	}
 	fmt.Fprintln(c.out)

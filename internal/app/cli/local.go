@@ -128,7 +128,7 @@ func (c *cli) runJob(ctx, clusterCtx context.Context, cluster *app.Cluster, s cl
 	for _, w := range warnings {
 		fmt.Fprintln(c.err, "warning:", w)
 	}
-	last, err := follow(ctx, cl, id, c.err, true)
+	last, err := follow(ctx, cl, id, c.err, true, true)
 	if ctx.Err() != nil {
 		limited, cancel := context.WithTimeout(clusterCtx, stopMax)
 		defer cancel()

@@ -7,62 +7,74 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
-// printJSON prints messages as one JSON value: an array when list is set. Names are those of the proto files, and states Flink's words.
+// printJSON prints messages as one JSON value: an array when list is set. Names are those of the proto files, states Flink's words,
+// numbers numbers: unlike protojson, which writes 64-bit ones as strings. All of ours are below 2^53.
 func printJSON[M proto.Message](c *cli, list bool, messages ...M) error {
-	all := make([]json.RawMessage, 0, len(messages))
+	all := make([]any, 0, len(messages))
 	for _, m := range messages {
-		data, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
-		if err != nil {
-			return err
-		}
-		all = append(all, data)
+		all = append(all, messageValue(m.ProtoReflect()))
 	}
 	var value any = all
 	if !list {
 		value = all[0]
 	}
-	data, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	// protojson varies its spaces on purpose; going through a tree makes the output stable, with numbers as they are.
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.UseNumber()
-	var tree any
-	if err := dec.Decode(&tree); err != nil {
-		return err
-	}
 	enc := json.NewEncoder(c.out)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(plainStates(tree))
+	return enc.Encode(value)
 }
 
-// plainStates cuts the prefixes that protobuf's style asks of enum values.
-func plainStates(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			v[k] = plainStates(x)
+// messageValue has every field, except messages and optional ones that are not set.
+func messageValue(m protoreflect.Message) any {
+	object := map[string]any{}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.HasPresence() && !m.Has(f) {
+			continue
 		}
-	case []any:
-		for i, x := range v {
-			v[i] = plainStates(x)
-		}
-	case string:
-		for _, prefix := range []string{"JOB_STATE_", "TASK_STATE_"} {
-			if rest, ok := strings.CutPrefix(v, prefix); ok {
-				return rest
+		v := m.Get(f)
+		switch {
+		case f.IsMap():
+			entries := map[string]any{}
+			v.Map().Range(func(k protoreflect.MapKey, x protoreflect.Value) bool {
+				entries[k.String()] = fieldValue(f.MapValue(), x)
+				return true
+			})
+			object[string(f.Name())] = entries
+		case f.IsList():
+			items := make([]any, v.List().Len())
+			for k := range items {
+				items[k] = fieldValue(f, v.List().Get(k))
 			}
+			object[string(f.Name())] = items
+		default:
+			object[string(f.Name())] = fieldValue(f, v)
 		}
 	}
-	return v
+	return object
+}
+
+func fieldValue(f protoreflect.FieldDescriptor, v protoreflect.Value) any {
+	switch f.Kind() { //nolint:exhaustive // the others are plain Go values
+	case protoreflect.MessageKind:
+		return messageValue(v.Message())
+	case protoreflect.EnumKind:
+		// The names have the prefix that protobuf's style asks for.
+		name := string(f.Enum().Values().ByNumber(v.Enum()).Name())
+		for _, prefix := range []string{"JOB_STATE_", "TASK_STATE_"} {
+			name = strings.TrimPrefix(name, prefix)
+		}
+		return name
+	default:
+		return v.Interface()
+	}
 }
 
 func jobState(s pb.JobState) string   { return strings.TrimPrefix(s.String(), "JOB_STATE_") }
