@@ -310,17 +310,17 @@ func (b *builder) group(r *rel) port {
 	for _, k := range r.keys {
 		spec.KeyTypes = append(spec.KeyTypes, r.ins[0].cols[k].typ)
 	}
-	return b.shuffled(b.relNode(r, graph.KindGroup, "GroupAggregate", spec), in, r.keys)
+	name := "GroupAggregate"
+	if r.materializer {
+		name = "SinkMaterializer"
+	}
+	return b.shuffled(b.relNode(r, graph.KindGroup, name, spec), in, r.keys)
 }
 
 func (b *builder) sink(r *rel) {
 	in := b.emit(r.ins[0])
 	n := b.node(graph.KindSink, "Sink: "+r.sink.name, b.ids.id(r), graph.SinkSpec{Table: r.sink.spec, Mode: r.mode}, nil, r.where, r.text)
 	b.info[n] = nodeInfo{detail: b.sinkDetail(r.sink.spec, r.mode)}
-	if r.sink.byKey && b.par > 1 {
-		b.shuffled(n, in, r.sink.spec.PrimaryKey)
-		return
-	}
 	b.after(n, in, false)
 }
 
@@ -413,7 +413,7 @@ func (b *builder) sideCalc(t *table, in port, exprs []*expr.Expr, id string, whe
 // sideSink writes rows routed aside; one sink takes those of all operators.
 func (b *builder) sideSink(s *sideSink) error {
 	spec, _ := s.table.sinkSpecOf(s.table.options)
-	if err := b.p.checkUse(s.table, &spec, s.where, true); err != nil {
+	if err := b.p.checkUse(s.table, &spec, true); err != nil {
 		return err
 	}
 	modes := []graph.ChangelogMode{graph.Append}

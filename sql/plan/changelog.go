@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bramble-stream/bramble/engine/agg"
 	"github.com/bramble-stream/bramble/engine/expr"
 	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
@@ -33,28 +35,22 @@ func updatingNow(r *rel) bool {
 // changelog decides how each sink is written, and which aggregations must emit -U rows. It reports sinks that
 // cannot take what their query gives.
 func (p *planner) changelog() error {
-	order := p.order()
-	for _, r := range order {
-		r.changes, r.before = 0, false
-	}
-	// need says whose -U rows are read by something below the sinks.
-	need := map[*rel]bool{}
 	var errs parse.ErrorList
+	// need says of whom -U rows are read.
+	need := map[*rel]bool{}
 	for _, s := range p.sinks {
 		b, err := p.sinkMode(s)
 		errs = appendErr(errs, err)
 		need[s] = b
 	}
-	for _, r := range slices.Backward(order) {
+	for _, r := range slices.Backward(p.order()) {
 		if r.kind == relGroup {
 			r.before = need[r]
 		}
 		for _, in := range r.ins {
 			switch {
-			case r.kind == relGroup:
-				need[in] = need[in] || updating(in)
-			case r.kind == relCalc && r.filter != nil:
-				// A row that no longer passes the filter is taken back by its -U.
+			case r.kind == relGroup, r.kind == relCalc && r.filter != nil:
+				// An aggregation takes the old row back; a filter lets the -U of a row pass whose +U no longer does.
 				need[in] = need[in] || updating(in)
 			default:
 				need[in] = need[in] || need[r]
@@ -82,7 +78,7 @@ func (p *planner) sinkMode(s *rel) (before bool, err error) {
 			hint = "write to an upsert sink such as redis with a PRIMARY KEY, or aggregate by windows"
 		}
 		return false, p.errorf(s.where, hint, "table %q takes only rows that stay, but the query changes rows that it has given out (GROUP BY without windows)", s.sink.name)
-	case upsert && has && samePositions(key, pk):
+	case upsert && has && samePositions(key, pk) && !filtered(s.ins[0]):
 		s.mode = graph.Upsert
 		return false, nil
 	case retract:
@@ -90,18 +86,61 @@ func (p *planner) sinkMode(s *rel) (before bool, err error) {
 		return true, nil
 	}
 	s.mode = graph.Upsert
-	if has && containsAll(pk, key) {
-		// The primary key says more than the query's key: a row whose primary key changes is taken back under its old one.
-		return true, nil
+	if !has || !containsAll(pk, key) {
+		what := "is not known"
+		if has {
+			what = "is (" + strings.Join(schemaNames(s, key), ", ") + ")"
+		}
+		p.warnf(s.where, "of several rows with one primary key the one that came last is kept, at the cost of more state",
+			"the primary key of %q is (%s), but the key of the query %s", s.sink.name, strings.Join(schemaNames(s, pk), ", "), what)
 	}
-	what := "is not known"
-	if has {
-		what = "is (" + strings.Join(schemaNames(s, key), ", ") + ")"
+	return false, p.materialize(s)
+}
+
+// filtered reports whether rows that r changes may pass a filter before and not after, so that only their -U arrives.
+func filtered(r *rel) bool {
+	if r.kind == relGroup || !updating(r) {
+		return false
 	}
-	s.sink.byKey = true
-	p.warnf(s.where, "rows of different keys overwrite each other in the order of their arrival",
-		"the primary key of %q is (%s), but the key of the query %s", s.sink.name, strings.Join(schemaNames(s, pk), ", "), what)
-	return false, nil
+	if r.kind == relCalc && r.filter != nil {
+		return true
+	}
+	return slices.ContainsFunc(r.ins, filtered)
+}
+
+// materialize puts a table of the last rows by primary key before an upsert sink. It turns a changelog with -U rows, by whatever key, into one
+// that has +I, +U and -D by the sink's key only.
+func (p *planner) materialize(s *rel) error {
+	in, spec := s.ins[0], &s.sink.spec
+	g := &rel{kind: relGroup, ins: []*rel{in}, keys: spec.PrimaryKey, materializer: true, where: s.where, text: s.text}
+	at := make([]int, len(in.cols))
+	for i, k := range spec.PrimaryKey {
+		at[k] = i
+		g.cols = append(g.cols, column{name: in.cols[k].name, typ: in.cols[k].typ})
+	}
+	for i, c := range in.cols {
+		if slices.Contains(spec.PrimaryKey, i) {
+			continue
+		}
+		t, err := agg.ResultType("LAST_VALUE", false, []vec.Type{c.typ})
+		if err != nil {
+			return p.errorf(s.where, "group by the primary key", "column %q cannot be kept by primary key: %v", c.name, err)
+		}
+		at[i] = len(g.cols)
+		g.cols = append(g.cols, column{name: c.name, typ: t})
+		g.aggs = append(g.aggs, agg.Spec{Func: "LAST_VALUE", Args: []int{i}, ArgTypes: []vec.Type{c.typ}, Filter: -1, Type: t, Name: c.name})
+	}
+	exprs := make([]*expr.Expr, len(at))
+	cols := make([]column, len(at))
+	for i, j := range at {
+		exprs[i] = g.colExpr(j)
+		cols[i] = derive(g, exprs[i], in.cols[i].name)
+	}
+	s.ins[0] = g
+	if c := calcOver(g, nil, exprs, cols, s.where, s.text); !identity(c, g) {
+		s.ins[0] = c
+	}
+	return nil
 }
 
 func schemaNames(s *rel, cols []int) []string {

@@ -37,7 +37,7 @@ func (p *planner) insert(ins *parse.Insert) error {
 		return err
 	}
 	spec, written := t.sinkSpecOf(options)
-	if err := p.checkUse(t, &spec, ins.Table, true); err != nil {
+	if err := p.checkUse(t, &spec, true); err != nil {
 		return err
 	}
 	in, err := p.sinkInput(ins, t, q, &spec, written)

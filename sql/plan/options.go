@@ -178,6 +178,18 @@ func checkValue(o *op.Option, v string) error {
 	return nil
 }
 
+// canonical spells an enum's value as the connector does: case does not matter in scripts.
+func canonical(c *op.Connector, key, value string) string {
+	if o := findOption(c, key); o != nil && o.Kind == op.OptionEnum {
+		for _, e := range o.Enum {
+			if strings.EqualFold(e, value) {
+				return e
+			}
+		}
+	}
+	return value
+}
+
 var durationUnits = map[string]time.Duration{
 	"":  time.Millisecond,
 	"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour,
@@ -229,7 +241,7 @@ func checkMemory(v string) error {
 }
 
 // checkUse checks a table as it is used, as source or sink: what is required, what means nothing there, and the connector's own check.
-func (p *planner) checkUse(t *table, spec *graph.TableSpec, where parse.Node, asSink bool) error {
+func (p *planner) checkUse(t *table, spec *graph.TableSpec, asSink bool) error {
 	use := "source"
 	if asSink {
 		use = "sink"
@@ -251,7 +263,6 @@ func (p *planner) checkUse(t *table, spec *graph.TableSpec, where parse.Node, as
 			return p.errorf(p.optionNode(t, err), "", "table %q: %v", t.name, err)
 		}
 	}
-	_ = where
 	return nil
 }
 

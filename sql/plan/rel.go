@@ -91,6 +91,8 @@ type rel struct {
 	changes uint8
 	// before says that a relGroup's consumers need -U rows.
 	before bool
+	// materializer marks the relGroup that keeps the last row of each key for an upsert sink.
+	materializer bool
 	// mode is how a relSink is written.
 	mode graph.ChangelogMode
 }
@@ -126,8 +128,6 @@ type sinkSpec struct {
 	spec  graph.TableSpec
 	modes []graph.ChangelogMode
 	name  string
-	// byKey says that rows must be shuffled by primary key, so that those of one key come from one task.
-	byKey bool
 }
 
 // schema returns the rel's columns as a vec.Schema.

@@ -28,7 +28,7 @@ func (p *planner) hinted(t *table, hints []parse.Hint) (map[string]string, error
 			if o.Key.Value == optConnector {
 				return nil, p.errorf(o.Key, "", "OPTIONS cannot change the connector")
 			}
-			options[o.Key.Value] = o.Value.Value
+			options[o.Key.Value] = canonical(t.connector, o.Key.Value, o.Value.Value)
 		}
 	}
 	return options, nil
@@ -59,7 +59,7 @@ func (p *planner) scan(t *table, ref *parse.Table) (*rel, error) {
 		s.fields = append(s.fields, i)
 	}
 	spec := s.spec()
-	if err := p.checkUse(t, &spec, ref, false); err != nil {
+	if err := p.checkUse(t, &spec, false); err != nil {
 		return nil, err
 	}
 	s.bounded = t.connector.Bounded != nil && t.connector.Bounded(&spec)

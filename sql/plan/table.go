@@ -73,6 +73,9 @@ func (p *planner) bindConnector(t *table) parse.ErrorList {
 		return append(errs, p.errorf(con.Value, hint, "unknown connector %q", con.Value.Value))
 	}
 	errs = append(errs, p.checkOptions(t.connector, t.def.Options)...)
+	for k, v := range t.options {
+		t.options[k] = canonical(t.connector, k, v)
+	}
 	if strings.EqualFold(t.options[optBad], "dead-letter") && t.options[optBadTable] == "" {
 		errs = append(errs, p.errorf(t.def, "add 'bad-records.table' = '<table>'", "'bad-records' = 'dead-letter' needs a table to write to"))
 	}

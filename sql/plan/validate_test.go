@@ -7,6 +7,11 @@ import (
 	"github.com/bramble-stream/bramble/engine/agg"
 	"github.com/bramble-stream/bramble/engine/expr"
 	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/op/group"
+	"github.com/bramble-stream/bramble/engine/op/project"
+	"github.com/bramble-stream/bramble/engine/op/watermark"
+	"github.com/bramble-stream/bramble/engine/op/window"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -101,8 +106,38 @@ func checkExpr(e *expr.Expr, in *vec.Schema) error {
 	return err
 }
 
+// construct makes the real operator of a node: it refuses what it could not run.
+func construct(n *graph.Node, in *vec.Schema) error {
+	var err error
+	switch n.Kind {
+	case graph.KindCalc:
+		_, err = construct1(n, func(s graph.CalcSpec) (op.Operator, error) { return project.New(s, in, n.Out) })
+	case graph.KindWatermark:
+		_, err = construct1(n, func(s graph.WatermarkSpec) (op.Operator, error) { return watermark.New(s, in, n.Out) })
+	case graph.KindAssign:
+		_, err = construct1(n, func(s graph.AssignSpec) (op.Operator, error) { return window.NewAssign(s, in, n.Out) })
+	case graph.KindWindow:
+		_, err = construct1(n, func(s graph.WindowSpec) (op.Operator, error) { return window.New(s, in, n.Out) })
+	case graph.KindGroup:
+		_, err = construct1(n, func(s graph.GroupSpec) (op.Operator, error) { return group.New(s, in, n.Out) })
+	case graph.KindSource, graph.KindValues, graph.KindSink:
+	}
+	return err
+}
+
+func construct1[S any](n *graph.Node, f func(S) (op.Operator, error)) (op.Operator, error) {
+	var s S
+	if err := json.Unmarshal(n.Spec, &s); err != nil {
+		return nil, err
+	}
+	return f(s)
+}
+
 // checkNode checks a spec against the node's input.
 func checkNode(n *graph.Node, in *vec.Schema) error {
+	if err := construct(n, in); err != nil {
+		return err
+	}
 	switch n.Kind {
 	case graph.KindCalc:
 		var s graph.CalcSpec
