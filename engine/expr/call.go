@@ -18,8 +18,8 @@ func Call(name string, args ...*Expr) (*Expr, error) {
 	if f == nil {
 		return nil, &UnknownFunctionError{Name: name, Nearest: nearest(strings.ToUpper(name), Functions())}
 	}
-	if len(args) < f.Min || f.Max >= 0 && len(args) > f.Max {
-		return nil, &ArgCountError{Func: f.Name, Got: len(args), Min: f.Min, Max: f.Max, Usage: f.Usage}
+	if err := f.checkCount(len(args)); err != nil {
+		return nil, err
 	}
 	args = append([]*Expr(nil), args...)
 	types := make([]vec.Type, len(args))
@@ -49,6 +49,14 @@ func Call(name string, args ...*Expr) (*Expr, error) {
 		}
 	}
 	return &Expr{Op: OpCall, Type: t, Func: f.Name, Args: args}, nil
+}
+
+// checkCount says whether the function takes n arguments.
+func (f *Func) checkCount(n int) error {
+	if n < f.Min || f.Max >= 0 && n > f.Max {
+		return &ArgCountError{Func: f.Name, Got: n, Min: f.Min, Max: f.Max, Usage: f.Usage}
+	}
+	return nil
 }
 
 // IsDeterministic reports whether e gives the same value for the same input row, always.

@@ -99,6 +99,9 @@ func buildCast(s *Site) (Kernel, error) {
 	from, to := s.Call.Args[0].Type, s.Call.Type
 	try := s.Call.Func == "TRY_CAST"
 	loc := s.Env.Location
+	if !castable(from, to) {
+		return nil, fmt.Errorf("cannot cast %s to %s", from.Nullable(), to.Nullable())
+	}
 	if k := denseCast(from, to); k != nil {
 		s.Dense = true
 		return k, nil

@@ -154,13 +154,40 @@ func cmpKernel[T ordered](op cmpOp) Kernel {
 // cmpBytes compares STRING or BYTES bytewise.
 func cmpBytes(op cmpOp) Kernel {
 	if op == cmpEQ || op == cmpNE {
-		return BoolRows(func(args []Arg, i int) (bool, bool, error) {
-			return (args[0].Str(i) == args[1].Str(i)) == (op == cmpEQ), true, nil
-		})
+		return equalBytes(op == cmpNE)
 	}
 	return BoolRows(func(args []Arg, i int) (bool, bool, error) {
 		return op.holds(bytes.Compare(args[0].Bytes(i), args[1].Bytes(i))), true, nil
 	})
+}
+
+// equalBytes is = and <> of STRING or BYTES.
+func equalBytes(negate bool) Kernel {
+	return func(f *Frame) error {
+		f.Out.Resize(f.Rows)
+		out, a, b := f.Out.Bools(), f.Args[0], f.Args[1]
+		if a.Const() {
+			a, b = b, a
+		}
+		out.Fill(f.Rows, negate)
+		flip := func(i int) { out[i>>6] ^= 1 << (uint(i) & 63) }
+		if b.Const() && !a.Const() && a.Dict() == nil {
+			want, data, offsets := b.Str(0), a.Data(), a.Offsets()
+			for k := range f.count() {
+				i := f.row(k)
+				if v := data[offsets[i]:offsets[i+1]]; len(v) == len(want) && string(v) == want {
+					flip(i)
+				}
+			}
+			return nil
+		}
+		for k := range f.count() {
+			if i := f.row(k); a.Str(i) == b.Str(i) {
+				flip(i)
+			}
+		}
+		return nil
+	}
 }
 
 // cmpBools compares BOOLEAN word by word; FALSE is below TRUE.
@@ -284,10 +311,18 @@ func fuse(n *node) filterCond {
 		return c
 	}
 	op, ok := cmpOps[n.expr.Func]
-	if !ok || n.args[1].kind != nodeLit || n.args[0].kind == nodeLit || n.args[1].res.Col.IsNull(0) {
+	if !ok {
 		return c
 	}
-	k := n.args[1].res.Col
+	value, constant := n.args[0], n.args[1]
+	if value.kind == nodeLit {
+		value, constant, op = constant, value, op.mirrored()
+	}
+	if constant.kind != nodeLit || value.kind == nodeLit || constant.res.Col.IsNull(0) {
+		return c
+	}
+	c.value = value
+	k := constant.res.Col
 	switch k.Kind() {
 	case vec.Int8:
 		c.cmp = selectConst(op, vec.Values[int8](k)[0])

@@ -62,6 +62,8 @@ type compiler struct {
 	env  *Env
 	root *scope
 	ids  map[*node]int
+	// width is how many input columns the expressions reach for.
+	width int
 }
 
 func newCompiler(env *Env) *compiler {
@@ -85,11 +87,13 @@ func (c *compiler) intern(s *scope, n *node) *node {
 	if n.dense {
 		s = c.root
 	}
+	k := ""
 	if n.kind == nodeCall && registry[n.expr.Func].Flags&Volatile != 0 {
-		c.ids[n] = len(c.ids)
-		return n
+		// Two calls of RAND() differ; one that is used twice, as by BETWEEN, does not.
+		k = fmt.Sprintf("volatile|%p", n.expr)
+	} else {
+		k = c.key(n.expr, n.args)
 	}
-	k := c.key(n.expr, n.args)
 	for p := s; p != nil; p = p.parent {
 		if old := p.nodes[k]; old != nil {
 			return old
@@ -108,7 +112,11 @@ func (c *compiler) compile(e *Expr, s *scope, line, column int) (*node, error) {
 	n := &node{expr: e, line: line, column: column}
 	switch e.Op {
 	case OpCol:
+		if e.Col < 0 {
+			return nil, fmt.Errorf("column %d does not exist", e.Col)
+		}
 		n.kind, n.dense = nodeCol, true
+		c.width = max(c.width, e.Col+1)
 		return c.intern(s, n), nil
 	case OpLit:
 		n.kind, n.dense = nodeLit, true
@@ -129,6 +137,9 @@ func (c *compiler) call(n *node, s *scope) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.checkCount(len(n.expr.Args)); err != nil {
+		return nil, positioned(n, err)
+	}
 	switch f.Name {
 	case "AND", "OR":
 		return c.logic(n, s)
@@ -145,8 +156,14 @@ func (c *compiler) call(n *node, s *scope) (*node, error) {
 		n.dense = n.dense && an.dense
 	}
 	if f.Name == "FIELD" {
+		if i := fieldIndex(n.expr); i < 0 || i >= len(n.expr.Args[0].Type.Fields) {
+			return nil, positioned(n, fmt.Errorf("no field %s in %s", n.expr.Args[1].Lit, n.expr.Args[0].Type))
+		}
 		n.kind = nodeField
 		return c.intern(s, n), nil
+	}
+	if f.Build == nil {
+		return nil, positioned(n, fmt.Errorf("%s is no function that runs; build calls with Call", f.Name))
 	}
 	n.kind = nodeCall
 	n.strict = f.Flags&NullCall == 0

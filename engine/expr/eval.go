@@ -2,6 +2,7 @@ package expr
 
 import (
 	"errors"
+	"fmt"
 	"math/bits"
 	"unsafe"
 
@@ -12,12 +13,18 @@ import (
 type evaluator struct {
 	b     *vec.Batch
 	epoch uint64
+	// width is the number of columns that a batch must have.
+	width int
 }
 
 // begin starts on a batch: everything computed before is stale.
-func (ev *evaluator) begin(b *vec.Batch) {
+func (ev *evaluator) begin(b *vec.Batch) error {
+	if b.Width() < ev.width {
+		return fmt.Errorf("expressions over %d columns met a batch of %d", ev.width, b.Width())
+	}
 	ev.b = b
 	ev.epoch++
+	return nil
 }
 
 // eval returns n's values for the rows of sel (nil: all).

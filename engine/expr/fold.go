@@ -16,14 +16,18 @@ func Fold(e *Expr, env *Env) (*Expr, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.checkCount(len(e.Args)); err != nil {
+		return nil, err
+	}
 	c := *e
 	c.Args = make([]*Expr, len(e.Args))
-	allConst, anyNull := true, false
+	allConst, anyNull, changed := true, false, false
 	for i, a := range e.Args {
 		if c.Args[i], err = Fold(a, env); err != nil {
 			return nil, err
 		}
 		lit := c.Args[i].Op == OpLit
+		changed = changed || c.Args[i] != a
 		allConst = allConst && lit
 		anyNull = anyNull || lit && c.Args[i].Null
 	}
@@ -38,6 +42,10 @@ func Fold(e *Expr, env *Env) (*Expr, error) {
 		if v, err := foldCall(&c, env); err == nil {
 			return at(v, e), nil
 		}
+	}
+	if !changed {
+		// The node stays the same one: a volatile call that is used twice is evaluated once.
+		return e, nil
 	}
 	return &c, nil
 }
@@ -63,7 +71,9 @@ func foldCall(e *Expr, env *Env) (*Expr, error) {
 		return nil, err
 	}
 	var ev evaluator
-	ev.begin(vec.NewBatchOf(vec.NewSchema(), 1))
+	if err := ev.begin(vec.NewBatchOf(vec.NewSchema(), 1)); err != nil {
+		return nil, err
+	}
 	r, err := ev.eval(n, nil)
 	if err != nil {
 		return nil, err

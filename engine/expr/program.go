@@ -1,6 +1,9 @@
 package expr
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -33,13 +36,16 @@ func Compile(exprs []*Expr, env *Env) (*Program, error) {
 		}
 		p.roots = append(p.roots, n)
 	}
+	p.ev.width = c.width
 	return p, nil
 }
 
 // Eval computes one column an expression with b.Rows() rows; values at rows that b does not select are arbitrary. The columns belong
 // to the program, or are b's own, and are valid until the next Eval. An error is an *EvalError where a row is to blame.
 func (p *Program) Eval(b *vec.Batch) ([]*vec.Col, error) {
-	p.ev.begin(b)
+	if err := p.ev.begin(b); err != nil {
+		return nil, err
+	}
 	sel := b.Sel()
 	for i, n := range p.roots {
 		r, err := p.ev.eval(n, sel)
@@ -110,8 +116,9 @@ type Filter struct {
 // filterCond is one of the predicates that must all be TRUE.
 type filterCond struct {
 	n *node
-	// cmp is set for a comparison of a dense fixed-width value with a constant: it selects without a bitmap.
-	cmp func(a Arg, rows int, sel, dst []int) []int
+	// cmp is set for a comparison of a fixed-width value with a constant: it selects from the value without a bitmap.
+	value *node
+	cmp   func(a Arg, rows int, sel, dst []int) []int
 }
 
 // CompileFilter prepares a BOOLEAN predicate. Arguments of AND are applied one after the other, each to the rows that are left.
@@ -148,6 +155,9 @@ func CompileFilter(e *Expr, env *Env) (*Filter, error) {
 	if err := add(e); err != nil {
 		return nil, err
 	}
+	// What is dense costs little and cannot fail, so it goes first.
+	slices.SortStableFunc(f.conds, func(a, b filterCond) int { return cmp.Compare(bitWord(!a.n.dense), bitWord(!b.n.dense)) })
+	f.ev.width = c.width
 	return f, nil
 }
 
@@ -157,7 +167,9 @@ func (f *Filter) Apply(b *vec.Batch) error {
 		b.UseSel(b.SelBuf())
 		return nil
 	}
-	f.ev.begin(b)
+	if err := f.ev.begin(b); err != nil {
+		return err
+	}
 	for _, c := range f.conds {
 		sel := b.Sel()
 		if sel != nil && len(sel) == 0 {
@@ -165,7 +177,7 @@ func (f *Filter) Apply(b *vec.Batch) error {
 		}
 		n := c.n
 		if c.cmp != nil {
-			n = n.args[0]
+			n = c.value
 		}
 		r, err := f.ev.eval(n, sel)
 		if err != nil {

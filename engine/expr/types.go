@@ -139,8 +139,9 @@ func commonNumeric(a, b vec.Type) vec.Type {
 	}
 }
 
-// ImplicitCast casts e to a type that SQL converts to by itself: wider numbers, DATE to TIMESTAMP, NULL to anything, and children of
-// nested types likewise; a constant string becomes a date, time or timestamp. It fails where a script must say CAST.
+// ImplicitCast casts e to a type that SQL converts to by itself: wider numbers, any number to DECIMAL or DOUBLE, between DATE and the
+// timestamps, NULL to anything, and children of nested types likewise (fields by position); a constant string becomes a date, time or
+// timestamp. It fails where a script must say CAST. NOT NULL of to is ignored.
 func ImplicitCast(e *Expr, to vec.Type) (*Expr, error) {
 	from := e.Type
 	switch {
@@ -164,12 +165,14 @@ func implicitOK(from, to vec.Type) bool {
 		return true
 	case from.Kind.IsInteger() && to.Kind.IsInteger():
 		return from.Kind <= to.Kind
-	case from.Kind.IsNumeric() && (to.Kind == vec.Float32 || to.Kind == vec.Float64):
-		return from.Kind != vec.Float64 && from.Kind != vec.Decimal || to.Kind == vec.Float64
-	case (from.Kind.IsInteger() || from.Kind == vec.Decimal) && to.Kind == vec.Decimal:
-		// Digits may be cut as Flink does in INSERT; a value that does not fit becomes NULL.
+	case from.Kind.IsNumeric() && to.Kind == vec.Float32:
+		return from.Kind != vec.Float64
+	case from.Kind.IsNumeric() && (to.Kind == vec.Float64 || to.Kind == vec.Decimal):
+		// To DECIMAL, digits may be cut as in Flink; a value that does not fit becomes NULL.
 		return true
 	case from.Kind == vec.Date && to.Kind.IsTimestamp():
+		return true
+	case from.Kind == vec.Timestamp && (to.Kind == vec.Date || to.Kind == vec.Time):
 		return true
 	case from.Kind.IsTimestamp() && to.Kind.IsTimestamp():
 		return true
