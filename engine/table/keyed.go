@@ -308,7 +308,13 @@ func (k *Keyed) Restore() error {
 	if err := k.open(); err != nil {
 		return err
 	}
-	k.backed = true
+	lo := binary.BigEndian.AppendUint16(nil, uint16(k.o.KeyRange.First))
+	hi := binary.BigEndian.AppendUint16(nil, uint16(k.o.KeyRange.Limit))
+	key, err := firstKey(k.store, lo, hi)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	k.backed = key != nil
 	return nil
 }
 

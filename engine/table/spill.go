@@ -3,6 +3,8 @@ package table
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/bramble-stream/bramble/engine/agg"
 	"github.com/bramble-stream/bramble/engine/state"
@@ -166,7 +168,7 @@ func (w *Windowed) Restore() error {
 		lo := binary.BigEndian.AppendUint16(nil, uint16(kg))
 		hi := nsEnd(lo)
 		for {
-			key, err := w.firstKey(lo, hi)
+			key, err := firstKey(w.store, lo, hi)
 			if err != nil {
 				return fmt.Errorf("restore key group %d: %w", kg, err)
 			}
@@ -188,8 +190,8 @@ func (w *Windowed) Restore() error {
 }
 
 // firstKey returns a copy of the first key in [lo, hi), or nil.
-func (w *Windowed) firstKey(lo, hi []byte) ([]byte, error) {
-	it, err := w.store.Iter(lo, hi)
+func firstKey(s state.Store, lo, hi []byte) ([]byte, error) {
+	it, err := s.Iter(lo, hi)
 	if err != nil {
 		return nil, err
 	}
@@ -245,10 +247,7 @@ func (w *Windowed) emitStored(s *space, values []*vec.Col, emit Emitter) error {
 	if err := w.write(s); err != nil {
 		return fmt.Errorf("complete namespace %d: %w", s.ns, err)
 	}
-	for kg := w.o.KeyRange.First; kg < w.o.KeyRange.Limit; kg++ {
-		if !s.kgs[kg] {
-			continue
-		}
+	for _, kg := range slices.Sorted(maps.Keys(s.kgs)) {
 		lo := stateKey(nil, kg, s.ns)
 		for hi := nsEnd(lo); lo != nil; {
 			n, next, err := w.scan(lo, hi)
@@ -273,7 +272,10 @@ func (w *Windowed) emitByKeyGroup(spaces []*space, values []*vec.Col, emit Emitt
 	for i, s := range spaces {
 		hot[i] = w.bucket(s)
 	}
-	for kg := w.o.KeyRange.First; kg < w.o.KeyRange.Limit; kg++ {
+	for kg := range stream.KeyGroup(w.o.MaxParallelism) {
+		if !slices.ContainsFunc(spaces, func(s *space) bool { return s.kgs[kg] }) && !hotIn(hot, kg) {
+			continue
+		}
 		tmp, err := w.temp()
 		if err != nil {
 			return err
@@ -284,7 +286,7 @@ func (w *Windowed) emitByKeyGroup(spaces []*space, values []*vec.Col, emit Emitt
 					return err
 				}
 			}
-			if list := hot[i].of(kg, w.o.KeyRange.First); len(list) > 0 {
+			if list := hot[i].of(kg); len(list) > 0 {
 				w.mergeMemory(tmp, s, list)
 			}
 		}
@@ -324,28 +326,29 @@ func (w *Windowed) mergeStored(dst, s *space, kg stream.KeyGroup) error {
 	return nil
 }
 
-// buckets are a namespace's groups ordered by key group: those of first+i are groups[at[i]:at[i+1]].
+// buckets are a namespace's groups ordered by key group: those of kg are groups[at[kg]:at[kg+1]].
 type buckets struct {
 	groups, at []int32
 }
 
-func (b buckets) of(kg, first stream.KeyGroup) []int32 {
-	i := int(kg - first)
-	return b.groups[b.at[i]:b.at[i+1]]
+func (b buckets) of(kg stream.KeyGroup) []int32 { return b.groups[b.at[kg]:b.at[kg+1]] }
+
+// hotIn reports whether one of the namespaces has a hot key in the key group.
+func hotIn(hot []buckets, kg stream.KeyGroup) bool {
+	return slices.ContainsFunc(hot, func(b buckets) bool { return len(b.of(kg)) > 0 })
 }
 
 // bucket sorts the groups of s by key group.
 func (w *Windowed) bucket(s *space) buckets {
-	r := w.o.KeyRange
-	b := buckets{make([]int32, s.tab.Len()), make([]int32, int(r.Limit-r.First)+2)}
+	b := buckets{make([]int32, s.tab.Len()), make([]int32, w.o.MaxParallelism+2)}
 	for _, h := range s.tab.hashes {
-		b.at[int(stream.KeyGroupOf(h, w.o.MaxParallelism)-r.First)+2]++
+		b.at[int(stream.KeyGroupOf(h, w.o.MaxParallelism))+2]++
 	}
 	for i := 2; i < len(b.at); i++ {
 		b.at[i] += b.at[i-1]
 	}
 	for g, h := range s.tab.hashes {
-		i := int(stream.KeyGroupOf(h, w.o.MaxParallelism)-r.First) + 1
+		i := int(stream.KeyGroupOf(h, w.o.MaxParallelism)) + 1
 		b.groups[b.at[i]] = int32(g)
 		b.at[i]++
 	}

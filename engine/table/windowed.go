@@ -18,7 +18,8 @@ type Options struct {
 	Retract bool
 	// BudgetBytes is how much memory hot state may take before it goes to the store; 0: no limit.
 	BudgetBytes int64
-	// Open opens the store when it is first needed: op.Context.OpenState. nil: nothing is ever spilled or snapshotted.
+	// Open opens the store when it is first needed: op.Context.OpenState. nil: nothing is ever spilled or snapshotted, and the owner
+	// watches MemBytes.
 	Open func(merge state.MergeFunc) (state.Store, error)
 	// MaxParallelism and KeyRange are the task's; left zero: all of stream.DefaultMaxParallelism key groups.
 	MaxParallelism int
@@ -178,17 +179,17 @@ func (w *Windowed) apply(how what, ns int64, keys, cols []*vec.Col, sel []int, n
 	case merging:
 		s.set.AddPartial(cols, sel, groups)
 	}
-	if w.o.Open == nil {
-		return nil
-	}
-	s.mark(groups)
+	w.changed(s, groups)
 	return w.grown(s)
 }
 
-// grown keeps the budget after a change of s.
+// grown accounts for a change of s and keeps the budget, where there is a store to keep it with.
 func (w *Windowed) grown(s *space) error {
 	before := w.mem
 	w.account(s)
+	if w.o.Open == nil {
+		return nil
+	}
 	if s.tab.Full() || w.o.BudgetBytes > 0 && w.mem > w.o.BudgetBytes && w.mem > before {
 		return w.relieve(s)
 	}
