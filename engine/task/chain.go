@@ -29,9 +29,11 @@ type node struct {
 	main  *output
 	sides []*output
 	// wm is the watermark of the input.
-	wm      stream.Time
-	idle    bool
-	opened  bool
+	wm     stream.Time
+	idle   bool
+	opened bool
+	// fed: the operator may hold something back, having been called since its last Flush.
+	fed     bool
 	metrics op.Metrics
 	latency Latency
 }
@@ -101,7 +103,7 @@ func (n *node) side(tag string) op.Output {
 func (n *node) process(in int, b *vec.Batch) error {
 	t := n.task
 	before := t.current
-	t.current = n
+	t.current, n.fed = n, true
 	rows := int64(b.Len())
 	n.metrics.RecordsIn.Add(rows)
 	var err error
@@ -141,7 +143,7 @@ func (n *node) watermark(wm stream.Time) error {
 		return n.main.EmitWatermark(wm)
 	}
 	before := n.task.current
-	n.task.current = n
+	n.task.current, n.fed = n, true
 	if err := n.onWatermark.OnWatermark(wm, n.main); err != nil {
 		return n.fail(err)
 	}
@@ -157,7 +159,7 @@ func (n *node) setIdle(idle bool) error {
 	n.idle = idle
 	if n.onIdle != nil {
 		before := n.task.current
-		n.task.current = n
+		n.task.current, n.fed = n, true
 		if err := n.onIdle.OnIdle(idle, n.main); err != nil {
 			return n.fail(err)
 		}
@@ -172,8 +174,12 @@ func (n *node) mark(origin, now stream.Time) error {
 	return n.main.mark(origin, now)
 }
 
+// holds reports whether Flush may have something to hand on.
+func (n *node) holds() bool { return n.fed && (n.sink != nil || n.flusher != nil) }
+
 // flush lets the operator hand on what it holds back.
 func (n *node) flush() error {
+	n.fed = false
 	var err error
 	switch {
 	case n.sink != nil:

@@ -101,7 +101,7 @@ func (t *Task) snapshot(b stream.Barrier) error {
 	if b.Epoch <= t.lastEpoch {
 		return nil
 	}
-	if err := t.flush(); err != nil {
+	if err := t.flush(true); err != nil {
 		return err
 	}
 	t.lastEpoch = b.Epoch

@@ -180,6 +180,9 @@ func TestLowRateFlushesWithinTheBufferTimeout(t *testing.T) {
 		if n := w.written.value(); n != 50 {
 			t.Errorf("%d rows", n)
 		}
+		if n := w.flushes.value(); n < 50 || n > 52 {
+			t.Errorf("%d flushes of the sink for 50 rows", n)
+		}
 		for _, tk := range tasks {
 			r := tk.Report()
 			if r.Idle == 0 || r.Busy+r.Idle+r.BackPressured == 0 || r.State != task.Finished {

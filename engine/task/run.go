@@ -142,7 +142,6 @@ func (t *Task) runInputs() error {
 // receive works on one element of an input.
 func (t *Task) receive(in int, e stream.Element) error {
 	head := t.nodes[0]
-	t.dirty = true // even a marker may wait in a channel for more
 	switch e.Kind {
 	case stream.KindBatch:
 		if t.merger.IsIdle(in) {
@@ -226,12 +225,28 @@ func (t *Task) tend(now time.Time) error {
 	}
 	switch {
 	case !t.dirty:
-	case t.dirtySince.IsZero():
-		t.dirtySince = now
+		if t.holds() {
+			t.dirty, t.dirtySince = true, now
+		}
 	case now.Sub(t.dirtySince) >= t.bufferTimeout && t.bufferTimeout > 0:
-		return t.flush()
+		return t.flush(false)
 	}
 	return nil
+}
+
+// holds reports whether anything may be held back. A window that swallows rows holds nothing back: it does not wake the task.
+func (t *Task) holds() bool {
+	for _, e := range t.edges {
+		if e.writer.Held() {
+			return true
+		}
+	}
+	for _, n := range t.nodes {
+		if n.holds() {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Task) askTimers() {
@@ -246,7 +261,7 @@ func (t *Task) fireTimers(now stream.Time) error {
 		if n.timer.NextTimer() > now {
 			continue
 		}
-		t.dirty, t.current = true, n
+		t.current, n.fed = n, true
 		if err := n.timer.OnTimer(now, n.main); err != nil {
 			return n.fail(err)
 		}
@@ -256,10 +271,13 @@ func (t *Task) fireTimers(now stream.Time) error {
 	return nil
 }
 
-// flush hands on everything that is held back.
-func (t *Task) flush() error {
-	t.dirty, t.dirtySince = false, time.Time{}
+// flush hands on everything that is held back. all calls every operator, even those that have nothing new.
+func (t *Task) flush(all bool) error {
+	t.dirty = false
 	for _, n := range t.nodes {
+		if !all && !n.holds() {
+			continue
+		}
 		if err := n.flush(); err != nil {
 			return err
 		}
@@ -284,11 +302,7 @@ func (t *Task) until(now time.Time) (time.Duration, bool) {
 		}
 	}
 	if t.dirty {
-		left := t.bufferTimeout
-		if !t.dirtySince.IsZero() {
-			left -= now.Sub(t.dirtySince)
-		}
-		left = max(left, 0)
+		left := max(t.bufferTimeout-now.Sub(t.dirtySince), 0)
 		if !bounded || left < wait {
 			wait, bounded = left, true
 		}
@@ -301,8 +315,8 @@ func (t *Task) pause() error {
 	now := t.clock.Now()
 	wait, bounded := t.until(now)
 	if bounded && wait <= 0 {
-		if t.dirty && (t.bufferTimeout == 0 || t.dirtySince.IsZero() || now.Sub(t.dirtySince) >= t.bufferTimeout) {
-			if err := t.flush(); err != nil {
+		if t.dirty && now.Sub(t.dirtySince) >= t.bufferTimeout {
+			if err := t.flush(false); err != nil {
 				return err
 			}
 		}
@@ -365,14 +379,13 @@ func (t *Task) runSource() error {
 		if t.cfg.LatencyInterval > 0 && !now.Before(t.nextLatency) {
 			t.nextLatency = now.Add(t.cfg.LatencyInterval)
 			ms := now.UnixMilli()
-			t.dirty = true
 			if err := n.mark(ms, ms); err != nil {
 				return err
 			}
 		}
-		if p.Status == op.Idle && t.dirty {
+		if p.Status == op.Idle && t.holds() {
 			// It has waited for more already.
-			if err := t.flush(); err != nil {
+			if err := t.flush(false); err != nil {
 				return err
 			}
 		}
@@ -396,7 +409,6 @@ func (t *Task) polled(p op.Polled) error {
 	if rows == 0 {
 		return nil
 	}
-	t.dirty = true
 	n.metrics.RecordsIn.Add(int64(rows))
 	return n.main.Emit(t.pollBatch)
 }

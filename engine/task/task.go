@@ -113,7 +113,7 @@ type Task struct {
 	aligner       *checkpoint.Aligner
 	openInputs    int
 	bufferTimeout time.Duration
-	// dirty: rows may be held back somewhere since dirtySince.
+	// dirty: something may be held back somewhere, since dirtySince. Only tend sets it.
 	dirty      bool
 	dirtySince time.Time
 	nextTimer  stream.Time

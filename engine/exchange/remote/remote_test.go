@@ -410,3 +410,51 @@ func FuzzPieces(f *testing.F) {
 		}
 	})
 }
+
+// TestBlockedChannelDoesNotHoldUpOthers: during alignment a channel is not read for as long as another one needs to deliver.
+func TestBlockedChannelDoesNotHoldUpOthers(t *testing.T) {
+	p := newPair(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	_, stuck := p.open(ctx, t)
+	other := key
+	other.To++
+	gate := exchange.NewGate()
+	if err := p.server.Register(other, gate.AddInput(schema)); err != nil {
+		t.Fatal(err)
+	}
+	flowing, err := p.client.Open(ctx, other, schema, &exchange.Stopwatch{}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(ch *Channel, n int) error {
+		for range n {
+			b := ch.NewBatch()
+			fill(b, 0, 1000)
+			if err := ch.Send(stream.Element{Kind: stream.KindBatch, Batch: b}); err != nil {
+				return err
+			}
+		}
+		return errors.Join(ch.Send(stream.Element{Kind: stream.KindEnd}), ch.Flush())
+	}
+	results := make(chan error, 2)
+	go func() { results <- send(stuck, 10000) }() // nobody reads this one
+	go func() { results <- send(flowing, 2000) }()
+	for {
+		e, err := next(t, gate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind == stream.KindEnd {
+			break
+		}
+		gate.Release(0, e.Batch)
+	}
+	if err := <-results; err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	_, _ = stuck.Close(), flowing.Close()
+}
