@@ -429,7 +429,7 @@ func (b *exprBinder) unary(e *parse.Unary) (*expr.Expr, error) {
 		if n, ok := e.X.(*parse.Number); ok {
 			return b.literal(n, true)
 		}
-		return b.call("-", e.X)
+		return b.call("NEG", e.X)
 	default:
 		return nil, b.p.errorf(e, "", "this operator is not supported")
 	}

@@ -149,7 +149,9 @@ func (b *builder) emit(r *rel) []port {
 	switch r.kind {
 	case relUnion:
 		for _, in := range r.ins {
-			out = append(out, b.emit(in)...)
+			for _, o := range b.emit(in) {
+				out = append(out, b.again(r, o, out))
+			}
 		}
 	case relScan:
 		out = []port{b.source(r)}
@@ -174,6 +176,17 @@ func (b *builder) emit(r *rel) []port {
 	}
 	b.ports[r] = out
 	return out
+}
+
+// again returns a port that is not in used: the rows of a rel that is in a union twice come out of a calc of their own the second time, so that
+// no two edges are the same.
+func (b *builder) again(r *rel, o port, used []port) port {
+	if !slices.Contains(used, o) {
+		return o
+	}
+	n := b.node(graph.KindCalc, "Calc", digest("again", b.ids.id(r)), graph.CalcSpec{}, o.schema, r.where, r.text)
+	b.info[n] = nodeInfo{changelog: changelogMode(r, b.beforeOf(r))}
+	return b.chained(n, o)
 }
 
 // relNode is the node of a rel.
@@ -221,7 +234,7 @@ func (b *builder) assign(r *rel) port {
 func (b *builder) twoStage(r *rel) bool {
 	w := r.windows
 	sliced := w.Kind == graph.Tumble || w.Kind == graph.Hop || w.Kind == graph.Cumulate
-	if !sliced || w.proc || w.late != nil || canonEnum(b.p.conf.value("table.optimizer.agg-phase-strategy"), []string{"ONE_PHASE"}) == "ONE_PHASE" {
+	if !sliced || w.proc || w.late != nil || b.p.conf.value("table.optimizer.agg-phase-strategy") == "ONE_PHASE" {
 		return false
 	}
 	for _, a := range r.aggs {

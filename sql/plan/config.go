@@ -71,8 +71,6 @@ const parallelismMax = 1 << 15
 type config struct {
 	values map[string]string
 	where  map[string]parse.Node
-	// used are the keys that the job graph carries on.
-	final map[string]string
 }
 
 func newConfig() *config {
@@ -96,7 +94,7 @@ func (c *config) set(p *planner, s *parse.Set) error {
 	if err := checkConfig(o, s.Value.Value); err != nil {
 		return p.errorf(s.Value, "", "%v", err)
 	}
-	c.values[key], c.where[key] = s.Value.Value, s
+	c.values[key], c.where[key] = canonConfig(o, s.Value.Value), s
 	return nil
 }
 
@@ -135,10 +133,8 @@ func nearestConfig(key string) string {
 }
 
 func checkConfig(o *op.Option, value string) error {
-	if o.Kind == op.OptionEnum {
-		// Flink's enums ignore case and take - for _.
-		value = canonEnum(value, o.Enum)
-	}
+	// Flink's enums ignore case and take - for _.
+	value = canonConfig(o, value)
 	if err := checkValue(o, value); err != nil {
 		return err
 	}
@@ -154,6 +150,14 @@ func checkConfig(o *op.Option, value string) error {
 		}
 	}
 	return nil
+}
+
+// canonConfig spells an enum's value as Flink's documentation does.
+func canonConfig(o *op.Option, value string) string {
+	if o.Kind == op.OptionEnum {
+		return canonEnum(value, o.Enum)
+	}
+	return value
 }
 
 func canonEnum(value string, enum []string) string {
@@ -189,7 +193,7 @@ func (c *config) merge(p *planner) error {
 			errs = append(errs, &parse.Error{File: "command line", Line: 1, Col: 1, Msg: "-D " + k + ": " + err.Error(), Hint: hint})
 			continue
 		}
-		c.values[k] = p.o.Config[k]
+		c.values[k] = canonConfig(o, p.o.Config[k])
 		delete(c.where, k)
 	}
 	if p.o.Parallelism > 0 {

@@ -27,15 +27,21 @@ func exprText(e *expr.Expr) string {
 		args[i] = exprText(a)
 	}
 	switch {
+	case e.Func == "LIKE" && len(args) == 3:
+		return within(e, 0, args) + " LIKE " + within(e, 1, args) + " ESCAPE " + within(e, 2, args)
 	case infix[e.Func] && len(args) >= 2:
-		for i, a := range e.Args {
-			if a.Op == expr.OpCall && infix[a.Func] && len(a.Args) >= 2 && a.Func != e.Func {
-				args[i] = "(" + args[i] + ")"
-			}
+		for i := range args {
+			args[i] = within(e, i, args)
 		}
 		return strings.Join(args, " "+e.Func+" ")
 	case strings.HasPrefix(e.Func, "IS ") && len(args) == 1:
-		return args[0] + " " + e.Func
+		return within(e, 0, args) + " " + e.Func
+	case e.Func == "IN" && len(args) > 1:
+		return within(e, 0, args) + " IN (" + strings.Join(args[1:], ", ") + ")"
+	case e.Func == "NOT" && len(args) == 1:
+		return "NOT " + within(e, 0, args)
+	case e.Func == "NEG" && len(args) == 1:
+		return "-" + within(e, 0, args)
 	case e.Func == "FIELD" && len(e.Args) == 2:
 		return args[0] + "." + fieldName(e)
 	case e.Func == "ITEM" && len(args) == 2:
@@ -47,6 +53,18 @@ func exprText(e *expr.Expr) string {
 	default:
 		return e.Func + "(" + strings.Join(args, ", ") + ")"
 	}
+}
+
+// within is argument i as it stands inside e: in parentheses where the text would read otherwise.
+func within(e *expr.Expr, i int, args []string) string {
+	a := e.Args[i]
+	if a.Op != expr.OpCall || a.Func == e.Func && (a.Func == "AND" || a.Func == "OR") {
+		return args[i]
+	}
+	if infix[a.Func] && len(a.Args) >= 2 || strings.HasPrefix(a.Func, "IS ") && len(a.Args) == 1 && e.Func != "AND" && e.Func != "OR" || a.Func == "IN" && e.Func == "NOT" {
+		return "(" + args[i] + ")"
+	}
+	return args[i]
 }
 
 func caseText(args []string) string {

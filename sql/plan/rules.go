@@ -22,6 +22,7 @@ func (p *planner) optimize() {
 		}
 		p.share()
 	}
+	p.dropLateOverSessions()
 	p.prune()
 	for range roundsMax {
 		if !p.rewrite() {
@@ -152,7 +153,7 @@ func (p *planner) calcRule(r *rel, consumers map[*rel]int) *rel {
 	alone := consumers[in] <= 1
 	switch in.kind {
 	case relCalc:
-		if alone && mergeable(r, in) {
+		if (alone || trivial(in)) && mergeable(r, in) {
 			return mergeCalc(r, in)
 		}
 	case relValues:
@@ -236,6 +237,11 @@ func mergeable(r, in *rel) bool {
 		}
 	}
 	return true
+}
+
+// trivial reports calcs that only pick columns: sharing one saves nothing.
+func trivial(r *rel) bool {
+	return r.filter == nil && !slices.ContainsFunc(r.exprs, func(e *expr.Expr) bool { return e.Op == expr.OpCall })
 }
 
 // cheap reports expressions that may be computed twice: field access.
@@ -506,4 +512,28 @@ func tooLarge(exprs []*expr.Expr, filter *expr.Expr, cols []*expr.Expr) bool {
 		filter.Walk(count)
 	}
 	return total > composedMax
+}
+
+// dropLateOverSessions leaves the late rows of sessions to the window function where that is an operator of its own: it has refused them before
+// the aggregation sees anything.
+func (p *planner) dropLateOverSessions() {
+	for _, r := range p.order() {
+		if r.kind == relWindow && r.windows.late != nil && overSessions(r) {
+			w := *r.windows
+			w.late = nil
+			r.windows = &w
+		}
+	}
+}
+
+// overSessions reports an aggregation over rows to which a SESSION function has given windows.
+func overSessions(r *rel) bool {
+	if r.windows.Kind != graph.Attached {
+		return false
+	}
+	in := r.ins[0]
+	for in.kind == relCalc {
+		in = in.ins[0]
+	}
+	return in.kind == relAssign && in.windows.Kind == graph.Session
 }

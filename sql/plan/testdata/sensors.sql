@@ -1,5 +1,5 @@
 CREATE TABLE sensors (
-  sensor STRING, room STRING, temp DOUBLE, hum INT, ts TIMESTAMP_LTZ(3),
+  sensor STRING, room STRING, temp DOUBLE, hum INT, ts TIMESTAMP_LTZ(3), pt AS PROCTIME(),
   topic STRING METADATA VIRTUAL,
   WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH ('connector' = 'mqtt', 'url' = 'tcp://localhost:1883', 'topic' = 'home/+/temp', 'password' = 'hunter2');
