@@ -265,6 +265,9 @@ func (c *cluster) ended(r *running) {
 	r.placing = false
 	c.release(r)
 	r.graphJSON, r.splits = nil, nil
+	if r.machine.State() != job.Failed {
+		r.health = nil // of no use any more; to a failure it may be the explanation
+	}
 	over := -c.jm.cfg.HistoryMax
 	for _, id := range c.order {
 		if c.jobs[id].machine.State().Ended() {

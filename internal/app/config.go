@@ -43,7 +43,10 @@ func EnvName(key string) string {
 // Resolve sets the flags that the command line left alone from the environment and, after it, the configuration file. known
 // holds the flags that the file may mention: those of the command, or for a program with sub-commands those of all of them.
 func Resolve(fs, known *pflag.FlagSet, lookupEnv func(string) (string, bool)) error {
-	path, _ := lookupEnv(EnvName(ConfigFlag))
+	path, ok := lookupEnv(EnvName(ConfigFlag))
+	if !ok {
+		path = ""
+	}
 	if f := fs.Lookup(ConfigFlag); f != nil && f.Changed {
 		path = f.Value.String()
 	}

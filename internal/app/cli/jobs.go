@@ -45,6 +45,9 @@ func (c *cli) submit() *cobra.Command {
 					fmt.Fprintln(c.out, "Job has been submitted with JobID", id)
 				}
 				last, err := follow(cmd.Context(), cl, id, c.err, wait, false)
+				if cmd.Context().Err() != nil {
+					fmt.Fprintf(c.err, "no longer waiting; the job goes on: `bramble status %s`, `bramble cancel %s`\n", id[:8], id[:8])
+				}
 				if err != nil {
 					return err
 				}
