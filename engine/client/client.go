@@ -169,6 +169,10 @@ func (c *Client) wrap(ctx context.Context, err error) error {
 		return &Error{kind, s.Message()}
 	}
 	switch s.Code() {
+	case codes.Canceled: // the server may see that ctx has ended before ctx itself does
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
 	case codes.Unavailable:
 		why := s.Message()
 		// gRPC wraps what the operating system said into layers of its own words; the last is the one that tells.

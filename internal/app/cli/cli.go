@@ -100,15 +100,16 @@ func (c *cli) connect(f func(*client.Client) error) error {
 		return err
 	}
 	defer cl.Close() //nolint:errcheck // all was said
-	return usage(f(cl))
-}
-
-// usage keeps mistakes in IDs and states apart from mistakes in the call: they are failures.
-func usage(err error) error {
-	if errors.Is(err, context.Canceled) {
+	err = f(cl)
+	if interrupted(err) {
 		return &app.SilentError{}
 	}
 	return err
+}
+
+// interrupted says that nothing but the user's impatience ended a call.
+func interrupted(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // scriptFlags are what every command with a script takes.

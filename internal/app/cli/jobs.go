@@ -45,7 +45,7 @@ func (c *cli) submit() *cobra.Command {
 					fmt.Fprintln(c.out, "Job has been submitted with JobID", id)
 				}
 				last, err := follow(cmd.Context(), cl, id, c.err, wait, false)
-				if cmd.Context().Err() != nil {
+				if interrupted(err) {
 					fmt.Fprintf(c.err, "no longer waiting; the job goes on: `bramble status %s`, `bramble cancel %s`\n", id[:8], id[:8])
 				}
 				if err != nil {
@@ -102,7 +102,7 @@ func follow(ctx context.Context, cl *client.Client, id string, w io.Writer, wait
 		look(u)
 		return !ended(u.Summary.State)
 	})
-	if grace.Err() != nil && ctx.Err() == nil {
+	if interrupted(err) && ctx.Err() == nil {
 		err = nil
 	}
 	return last, err
