@@ -282,3 +282,28 @@ func BenchmarkHop(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkGroupsTwo is two key columns: a string, in a dictionary or not, and an INT with ten values.
+func BenchmarkGroupsTwo(b *testing.B) {
+	for _, kind := range []string{"dict", "plain"} {
+		b.Run(kind, func(b *testing.B) {
+			batches := benchBatches(100, kind)
+			for i, c := range batches {
+				second := vec.NewCol(vec.TypeInt32)
+				for r := range vec.MaxRows {
+					vec.AppendValue(second, int32((r*7+i)%10))
+				}
+				c[1] = second
+			}
+			t := New([]vec.Type{vec.TypeString, vec.TypeInt32})
+			out := make([]int32, vec.MaxRows)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				t.Groups(batches[i&63], nil, nil, out)
+				i++
+			}
+			b.ReportMetric(float64(b.N)*vec.MaxRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+		})
+	}
+}

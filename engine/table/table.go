@@ -98,20 +98,14 @@ func (t *Table) Groups(keys []*vec.Col, sel []int, hashes []uint64, out []int32)
 	if hashes == nil {
 		hashes = t.hash(keys, sel, n)
 	}
-	t.candidates(hashes[:n], mode)
+	t.candidates(hashes[:n])
 	switch mode {
 	case oneWord:
 		t.groupsOfWords(keys, sel, hashes, out)
 	case oneText:
 		t.groupsOfTexts(keys, sel, hashes, out)
 	case generic:
-		for k := range out {
-			i := k
-			if sel != nil {
-				i = sel[k]
-			}
-			out[k] = t.one(keys, i, hashes[k])
-		}
+		t.groupsOfMany(keys, sel, hashes, out)
 	}
 }
 
@@ -139,12 +133,9 @@ func (t *Table) hash(keys []*vec.Col, sel []int, n int) []uint64 {
 }
 
 // candidates loads the first slot of each hash: a loop without branches, so that the processor overlaps the cache misses.
-func (t *Table) candidates(hashes []uint64, mode mode) {
+func (t *Table) candidates(hashes []uint64) {
 	if len(t.slots) == 0 {
 		t.slots = make([]uint64, minSlots)
-	}
-	if mode == generic {
-		return
 	}
 	if cap(t.cand) < len(hashes) {
 		t.cand = make([]uint64, len(hashes))
