@@ -15,7 +15,8 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
-// The benchmarks aggregate COUNT(*), SUM(v), MAX(v) of 1,000 string keys; a row is a millisecond/rowsPerMS of event time, the watermark follows each batch.
+// The benchmarks aggregate COUNT(*), SUM(v), MAX(v) of 1,000 string keys; perMS rows come in a millisecond of event time, and the watermark follows each batch. In
+// hop60-slow a window fires with each batch.
 
 var (
 	benchIn   = optest.Schema("k STRING, v DOUBLE, ts TIMESTAMP")
@@ -125,16 +126,18 @@ func BenchmarkWindow(b *testing.B) {
 		w     graph.Windowing
 		stage graph.Stage
 		out   *vec.Schema
+		perMS int64
 	}{
-		{"tumble", graph.Windowing{Kind: graph.Tumble, SizeMS: 10_000}, graph.Single, benchOut},
-		{"tumble-local", graph.Windowing{Kind: graph.Tumble, SizeMS: 10_000}, graph.Local, benchMid},
-		{"hop60", graph.Windowing{Kind: graph.Hop, SizeMS: 60_000, SlideMS: 1000}, graph.Single, benchOut},
-		{"cumulate60", graph.Windowing{Kind: graph.Cumulate, SizeMS: 60_000, SlideMS: 1000}, graph.Single, benchOut},
-		{"session", graph.Windowing{Kind: graph.Session, GapMS: 10_000}, graph.Single, benchOut},
+		{"tumble", graph.Windowing{Kind: graph.Tumble, SizeMS: 10_000}, graph.Single, benchOut, 100},
+		{"tumble-local", graph.Windowing{Kind: graph.Tumble, SizeMS: 10_000}, graph.Local, benchMid, 100},
+		{"hop60", graph.Windowing{Kind: graph.Hop, SizeMS: 60_000, SlideMS: 1000}, graph.Single, benchOut, 100},
+		{"hop60-slow", graph.Windowing{Kind: graph.Hop, SizeMS: 60_000, SlideMS: 1000}, graph.Single, benchOut, 1},
+		{"cumulate60", graph.Windowing{Kind: graph.Cumulate, SizeMS: 60_000, SlideMS: 1000}, graph.Single, benchOut, 100},
+		{"session", graph.Windowing{Kind: graph.Session, GapMS: 10_000}, graph.Single, benchOut, 100},
 	} {
 		for _, dict := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/dict=%v", c.name, dict), func(b *testing.B) {
-				o, l, out := benchOp(b, c.w, c.stage, c.out), newLoad(dict, 100), &null{}
+				o, l, out := benchOp(b, c.w, c.stage, c.out), newLoad(dict, c.perMS), &null{}
 				b.ReportAllocs()
 				rows := 0
 				for b.Loop() {

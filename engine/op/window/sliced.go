@@ -20,6 +20,9 @@ type sliced struct {
 	ctx     *op.Context
 	zone    zone
 	tab     *table.Windowed
+	// running is nil where windows do not overlap; budget is what it and the slices together may take.
+	running *running
+	budget  int64
 	divider divider
 	late    lateRows
 	// closed: windows with ends at or below it have fired. Local time.
@@ -77,8 +80,13 @@ func (o *sliced) Open(ctx *op.Context) error {
 		types = append(types, vec.TypeTimestamp)
 	}
 	var err error
-	if o.tab, err = table.NewWindowed(options(ctx, types, o.spec.Aggs)); err != nil {
+	opt := options(ctx, types, o.spec.Aggs)
+	if o.tab, err = table.NewWindowed(opt); err != nil {
 		return err
+	}
+	o.budget = opt.BudgetBytes
+	if s := o.shape; s.kind == graph.Cumulate || s.kind == graph.Hop && s.size >= runningMin*s.slice && s.slide < s.size {
+		o.running = newRunning(o.tab, types, o.spec.Aggs, s.kind == graph.Cumulate)
 	}
 	o.late.open(ctx, o.in)
 	o.result = result{batch: vec.NewBatch(o.out), width: len(o.spec.Keys), zone: &o.zone}
@@ -102,7 +110,11 @@ func (o *sliced) Process(_ int, b *vec.Batch, _ op.Output) error {
 		cols = cols[partialsAt(o.spec):]
 	}
 	for _, p := range parts {
-		switch next, ok := o.nextEnd(p.slice); {
+		next, ok := o.nextEnd(p.slice)
+		if ok && o.running != nil {
+			o.running.changed(p.slice)
+		}
+		switch {
 		case !ok && next == inGap:
 		case !ok:
 			if err := o.late.add(b, p.sel, p.n); err != nil {
@@ -134,7 +146,11 @@ func (o *sliced) hash(p part) []uint64 {
 }
 
 func (o *sliced) account() {
-	o.ctx.Metrics.StateBytes.Store(o.tab.MemBytes())
+	bytes := o.tab.MemBytes()
+	if o.running != nil {
+		bytes += o.running.bytes
+	}
+	o.ctx.Metrics.StateBytes.Store(bytes)
 	o.ctx.Metrics.StateKeys.Store(o.tab.HotKeys())
 }
 
@@ -229,6 +245,14 @@ func (o *sliced) fire(end int64, out op.Output) error {
 		}
 	}
 	o.result.begin(start, end, o.attachedStart(), out)
+	if o.running != nil {
+		// the cache takes about as much as the slices
+		if o.tab.MemBytes()+max(o.tab.MemBytes(), o.running.bytes) > o.budget {
+			o.running.drop()
+		} else if done, err := o.running.fire(start, end, o.ns, o.result.emit); done || err != nil {
+			return err
+		}
+	}
 	if err := o.tab.Emit(o.ns, o.result.emit); err != nil {
 		return fmt.Errorf("fire window ending at %d: %w", end, err)
 	}
@@ -349,9 +373,7 @@ func (r *result) take(keys, values []*vec.Col, n int) error {
 			w.append(start, r.end)
 		}
 	} else {
-		for range n {
-			w.append(r.start, r.end)
-		}
+		w.fill(r.start, r.end, n)
 	}
 	b.SetRows(n)
 	return r.out.Emit(b)

@@ -118,6 +118,18 @@ func (w *bounds) append(start, end int64) {
 	vec.AppendValue(w.rowtime, w.lastTime)
 }
 
+// fill makes n rows of one window, in empty columns.
+func (w *bounds) fill(start, end int64, n int) {
+	last := w.zone.instant(end - 1)
+	for i, c := range [3]*vec.Col{w.start, w.end, w.rowtime} {
+		c.Resize(n)
+		v, is := vec.Values[int64](c), [3]int64{start, end, last}[i]
+		for k := range v {
+			v[k] = is
+		}
+	}
+}
+
 // checkBounds checks that columns at, at+1 and at+2 of an output schema can take the bounds.
 func checkBounds(out *vec.Schema, at int) error {
 	if out.Len() != at+3 {
