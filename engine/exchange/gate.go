@@ -144,6 +144,14 @@ func (in *Input) TryPut(e stream.Element) (ok bool, err error) {
 		g.mu.Unlock()
 		return false, ErrClosed
 	}
+	if e.Kind == stream.KindWatermark && in.n > 0 {
+		// A watermark right behind another one says all that both do; sources send one a batch.
+		if last := &in.ring[(in.head+in.n-1)%QueueElements]; last.Kind == stream.KindWatermark {
+			last.Time = max(last.Time, e.Time)
+			g.mu.Unlock()
+			return true, nil
+		}
+	}
 	if in.n == QueueElements || in.n > 0 && in.bytes+size > QueueBytes {
 		in.waiting = true
 		g.mu.Unlock()

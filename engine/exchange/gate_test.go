@@ -18,7 +18,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func mark(t int64) stream.Element { return stream.Element{Kind: stream.KindWatermark, Time: t} }
+func mark(t int64) stream.Element { return stream.Element{Kind: stream.KindLatency, Time: t} }
+
+func TestQueuedWatermarksMerge(t *testing.T) {
+	g := NewGate()
+	in := g.AddInput(wideSchema)
+	for i := range int64(100) {
+		if ok, err := in.TryPut(stream.Element{Kind: stream.KindWatermark, Time: i}); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if _, e, ok, _ := g.TryRecv(); !ok || e.Time != 99 {
+		t.Errorf("%+v", e)
+	}
+	if _, e, ok, _ := g.TryRecv(); ok {
+		t.Errorf("%+v", e)
+	}
+}
 
 func TestGateTakesTurnsAndLeavesBlockedInputsAlone(t *testing.T) {
 	g := NewGate()

@@ -116,6 +116,7 @@ func (m *marker) Process(_ int, b *vec.Batch, out op.Output) error {
 	m.max = max(m.max, vs[len(vs)-1])
 	return out.EmitWatermark(m.max)
 }
+
 func (m *marker) OnWatermark(wm stream.Time, out op.Output) error {
 	if wm == stream.MaxTime {
 		return out.EmitWatermark(wm)
@@ -207,8 +208,9 @@ func (s *splitter) Open(ctx *op.Context) error {
 	s.ctx, s.main, s.side = ctx, &vec.Batch{}, &vec.Batch{}
 	return nil
 }
+
 func (s *splitter) Process(_ int, b *vec.Batch, out op.Output) error {
-	var main, side = []int{}, []int{}
+	main, side := []int{}, []int{}
 	for i := range b.Rows() {
 		if i%3 == 0 {
 			side = append(side, i)
@@ -247,6 +249,7 @@ func (s *fakeSink) Open(ctx *op.Context) error {
 	ctx.Health("fake", nil)
 	return nil
 }
+
 func (s *fakeSink) Write(ctx context.Context, b *vec.Batch) error {
 	if s.Block {
 		select {
@@ -276,6 +279,7 @@ func (s *fakeSink) Prepare(_ context.Context, epoch stream.Epoch) ([]byte, error
 	s.rows = nil
 	return fmt.Append(nil, epoch), nil
 }
+
 func (s *fakeSink) Commit(_ context.Context, epoch stream.Epoch, _ []byte) error {
 	s.world.note("sink commit %d", epoch)
 	s.world.mu.Lock()
