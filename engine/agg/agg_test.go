@@ -571,3 +571,31 @@ func TestNewRefusesBadSpecs(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecode: whatever the bytes, decoding, merging and reading results do not panic.
+func FuzzDecode(f *testing.F) {
+	arr := vec.ArrayOf(vec.RowOf(vec.Field{Name: "a", Type: vec.TypeString}, vec.Field{Name: "b", Type: vec.TypeInt32}))
+	nested := Spec{Func: "FIRST_VALUE", Args: []int{0}, ArgTypes: []vec.Type{arr}, Type: arr, Filter: -1}
+	specs := append(allSpecs(), nested)
+	for _, retract := range []bool{false, true} {
+		s := mustNew(f, specs, retract)
+		s.Resize(1)
+		f.Add(s.Encode(nil, 0), uint8(0), retract)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, which uint8, retract bool) {
+		spec := specs[int(which)%len(specs)]
+		s := mustNew(t, []Spec{spec}, retract)
+		s.Resize(2)
+		if _, err := s.DecodeMerge(data, 0); err != nil {
+			return
+		}
+		if _, err := s.DecodeMerge(data, 0); err != nil {
+			t.Fatalf("the second time: %v", err)
+		}
+		dst := s.NewResultCols()
+		s.AppendResult(dst, []int32{0, 1, 0})
+		if dst[0].Len() != 3 || spec.Func != "COUNT" && !dst[0].IsNull(1) {
+			t.Fatalf("%d rows", dst[0].Len())
+		}
+	})
+}
