@@ -120,8 +120,11 @@ func (p *planner) requireKeyed(r *rel, out, in colSet) {
 		}
 		return
 	}
+	if r.kind == relGroup && len(r.keys) == 0 {
+		keepOne(r, out)
+	}
 	for i, a := range r.aggs {
-		if !out[len(r.keys)+i] && r.kind == relWindow {
+		if !out[len(r.keys)+i] {
 			continue
 		}
 		for _, c := range a.Args {
@@ -158,8 +161,7 @@ func (p *planner) drop1(r *rel, out colSet, moved func(*rel) []int) []int {
 	for i := range out {
 		switch r.kind {
 		case relGroup:
-			// An unbounded aggregation emits a row when any aggregate changes: all of them belong to its result.
-			out[i] = true
+			out[i] = out[i] || i < len(r.keys)
 		case relWindow:
 			out[i] = out[i] || i < len(r.keys) || i >= len(r.keys)+len(r.aggs)
 		case relAssign:

@@ -103,7 +103,9 @@ type scanSpec struct {
 	// options are the table's, with OPTIONS hints applied.
 	options map[string]string
 	// fields are indexes into table.physical, in output order.
-	fields  []int
+	fields []int
+	// narrow holds the types of fields of which only some ROW fields are read, by index into table.physical.
+	narrow  map[int]vec.Type
 	bounded bool
 	common  commonOptions
 }
@@ -199,7 +201,7 @@ func (r *rel) key(id func(*rel) int) string {
 	b.WriteByte(']')
 	switch r.kind {
 	case relScan:
-		fmt.Fprintf(&b, "%p %v %v", r.scan.table, r.scan.options, r.scan.fields)
+		fmt.Fprintf(&b, "%p %v %v %v", r.scan.table, r.scan.options, r.scan.fields, r.scan.narrow)
 	case relValues:
 		for _, row := range r.rows {
 			for _, e := range row {

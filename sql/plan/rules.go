@@ -24,6 +24,7 @@ func (p *planner) optimize() {
 	}
 	p.dropLateOverSessions()
 	p.prune()
+	p.pruneFields()
 	for range roundsMax {
 		if !p.rewrite() {
 			break

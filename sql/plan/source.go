@@ -159,7 +159,11 @@ func (s *scanSpec) spec() graph.TableSpec {
 	for i, f := range s.fields {
 		c := &t.physical[f]
 		at[f] = i
-		spec.Schema.Fields = append(spec.Schema.Fields, vec.Field{Name: c.name, Type: t.scanType(f)})
+		typ := t.scanType(f)
+		if n, ok := s.narrow[f]; ok {
+			typ = n
+		}
+		spec.Schema.Fields = append(spec.Schema.Fields, vec.Field{Name: c.name, Type: typ})
 		spec.Metadata = append(spec.Metadata, c.metadata)
 	}
 	trimMetadata(&spec)
