@@ -37,7 +37,12 @@ func Call(name string, args ...*Expr) (*Expr, error) {
 	}
 	t, err := f.Bind(args)
 	if errors.Is(err, errArgs) {
-		return nil, &TypeError{Func: f.Name, Types: types, Usage: f.Usage}
+		te := &TypeError{Func: f.Name, Types: types, Usage: f.Usage}
+		var hint errHint
+		if errors.As(err, &hint) {
+			te.Hint = string(hint)
+		}
+		return nil, te
 	}
 	if err != nil {
 		return nil, err

@@ -276,6 +276,9 @@ func bindCmp(args []*Expr) (vec.Type, error) {
 		return vec.TypeBool, err
 	}
 	t, ok := commonOf(a.Type, b.Type)
+	if !ok && (a.Type.Kind == vec.String || b.Type.Kind == vec.String) {
+		return vec.Type{}, errHint("use CAST")
+	}
 	if !ok {
 		return vec.Type{}, errArgs
 	}

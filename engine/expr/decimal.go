@@ -303,6 +303,9 @@ func AppendDecimal(dst []byte, n vec.Num, scale int) []byte {
 // errDecimal says that a text is not a number.
 var errDecimal = errors.New("not a number")
 
+// expMax bounds the exponent of a number in text: more than any text has digits.
+const expMax = 1 << 30
+
 // ParseDecimal reads a number like -12.5 or 1.5E3 as DECIMAL(p, s), rounding half up. ok is false when it has too many digits for that; err
 // says that it is not a number.
 func ParseDecimal(text string, p, s int) (n vec.Num, ok bool, err error) {
@@ -313,9 +316,12 @@ func ParseDecimal(text string, p, s int) (n vec.Num, ok bool, err error) {
 	exp := 0
 	for i := range len(rest) {
 		if rest[i] == 'e' || rest[i] == 'E' {
-			if exp, err = strconv.Atoi(rest[i+1:]); err != nil {
+			e, err := strconv.ParseInt(rest[i+1:], 10, 64)
+			if err != nil && !errors.Is(err, strconv.ErrRange) {
 				return vec.Num{}, false, errDecimal
 			}
+			// Beyond this every number is 0 or too large; the sums below stay far from overflow.
+			exp = int(max(-expMax, min(expMax, e)))
 			rest = rest[:i]
 			break
 		}

@@ -11,6 +11,14 @@ import (
 // errArgs is what Bind returns when the argument types do not fit; Call makes a TypeError of it.
 var errArgs = errors.New("argument types do not fit")
 
+// errHint is errArgs with what to do instead.
+type errHint string
+
+func (h errHint) Error() string { return string(h) }
+
+// Is makes errors.Is(err, errArgs) true.
+func (h errHint) Is(target error) bool { return target == errArgs }
+
 // UnknownFunctionError says that no function has the name.
 type UnknownFunctionError struct {
 	Name string
@@ -33,6 +41,8 @@ type TypeError struct {
 	Types []vec.Type
 	// Usage is how the function is called, "" for operators.
 	Usage string
+	// Hint says what to do instead, or is "".
+	Hint string
 }
 
 // Error is "cannot apply 'F' to arguments of type (A, B)" with the usage.
@@ -44,6 +54,9 @@ func (e *TypeError) Error() string {
 	s := fmt.Sprintf("cannot apply '%s' to arguments of type (%s)", e.Func, strings.Join(parts, ", "))
 	if e.Usage != "" {
 		s += "; expected " + e.Usage
+	}
+	if e.Hint != "" {
+		s += "; " + e.Hint
 	}
 	return s
 }

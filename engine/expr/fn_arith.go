@@ -73,6 +73,12 @@ func bindTimeArith(op string, args []*Expr, a, b vec.Type) (vec.Type, error) {
 	case (op == "*" || op == "/") && isInterval(a.Kind) && b.Kind.IsInteger():
 		args[1] = mustCast(args[1], vec.TypeInt64)
 		return a.Nullable(), nil
+	case op == "-" && isTimeKind(a.Kind) && isTimeKind(b.Kind):
+		return vec.Type{}, errHint("use TIMESTAMPDIFF")
+	case (op == "+" || op == "-") && isTimeKind(a.Kind):
+		return vec.Type{}, errHint("add or subtract an INTERVAL")
+	case op == "+" && a.Kind == vec.String && b.Kind == vec.String:
+		return vec.Type{}, errHint("use || to join strings")
 	}
 	return vec.Type{}, errArgs
 }

@@ -8,7 +8,10 @@ import (
 
 var (
 	_ = register(Func{Name: "CASE", Usage: "CASE WHEN condition THEN value … ELSE value END", Min: 2, Max: -1, Flags: lazy | hidden, Bind: bindCase})
-	_ = register(Func{Name: "COALESCE", Aliases: []string{"IFNULL"}, Usage: "COALESCE(value, …)", Min: 1, Max: -1, Flags: lazy, Bind: bindCoalesce})
+	_ = register(Func{Name: "IFNULL", Usage: "IFNULL(value, otherwise)", Min: 2, Max: 2, Rewrite: func(args []*Expr) (*Expr, error) {
+		return Call("COALESCE", args...)
+	}})
+	_ = register(Func{Name: "COALESCE", Usage: "COALESCE(value, …)", Min: 1, Max: -1, Flags: lazy, Bind: bindCoalesce})
 	_ = register(Func{Name: "IF", Usage: "IF(condition, value, otherwise)", Min: 3, Max: 3, Rewrite: func(args []*Expr) (*Expr, error) {
 		return Call("CASE", args...)
 	}})

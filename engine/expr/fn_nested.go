@@ -69,6 +69,9 @@ func bindItem(args []*Expr) (vec.Type, error) {
 		if !args[1].Type.Kind.IsInteger() {
 			return t, errArgs
 		}
+		if v, ok := Literal(args[1]); ok && v != nil && v.(int64) < 1 {
+			return t, fmt.Errorf("elements of an ARRAY are counted from 1, got index %d", v)
+		}
 		return t.Fields[0].Type.Nullable(), coerce(args, 1, vec.TypeInt64)
 	case vec.Map:
 		return t.Fields[1].Type.Nullable(), coerce(args, 1, t.Fields[0].Type)

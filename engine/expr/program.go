@@ -9,25 +9,29 @@ import (
 
 // Program is a list of compiled expressions over one input schema. It is not safe for concurrent use.
 type Program struct {
-	ev    evaluator
+	ev    *evaluator
 	roots []*node
 	outs  []*vec.Col
-	// wide[i] is the full column of roots[i] when it is a constant, wideRows its rows.
-	wide     []*vec.Col
-	wideRows int
+	// wide[i] is the full column of roots[i] when it is a constant.
+	wide []*vec.Col
 }
 
 // Compile prepares expressions; what they have in common is computed once. Its errors are about functions that this version does not
 // know, and about constants that are wrong for certain (a bad pattern, say).
 func Compile(exprs []*Expr, env *Env) (*Program, error) {
 	c := newCompiler(env)
-	p := &Program{outs: make([]*vec.Col, len(exprs)), wide: make([]*vec.Col, len(exprs))}
+	return c.program(exprs, c.root)
+}
+
+// program compiles expressions in a scope.
+func (c *compiler) program(exprs []*Expr, s *scope) (*Program, error) {
+	p := &Program{ev: &evaluator{}, outs: make([]*vec.Col, len(exprs)), wide: make([]*vec.Col, len(exprs))}
 	for i, e := range exprs {
 		e, err := Fold(e, c.env)
 		if err != nil {
 			return nil, err
 		}
-		n, err := c.compile(e, c.root, 0, 0)
+		n, err := c.compile(e, s, 0, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +50,11 @@ func (p *Program) Eval(b *vec.Batch) ([]*vec.Col, error) {
 	if err := p.ev.begin(b); err != nil {
 		return nil, err
 	}
+	return p.eval(b)
+}
+
+// eval computes the columns; what the evaluator knows about b already is used.
+func (p *Program) eval(b *vec.Batch) ([]*vec.Col, error) {
 	sel := b.Sel()
 	for i, n := range p.roots {
 		r, err := p.ev.eval(n, sel)
@@ -107,7 +116,7 @@ func broadcast(wide, one *vec.Col, n int) {
 
 // Filter is a compiled predicate. It is not safe for concurrent use.
 type Filter struct {
-	ev    evaluator
+	ev    *evaluator
 	conds []filterCond
 	// never is set when the predicate is constant and not TRUE.
 	never bool
@@ -123,12 +132,17 @@ type filterCond struct {
 
 // CompileFilter prepares a BOOLEAN predicate. Arguments of AND are applied one after the other, each to the rows that are left.
 func CompileFilter(e *Expr, env *Env) (*Filter, error) {
-	c := newCompiler(env)
+	f, _, err := newCompiler(env).filter(e)
+	return f, err
+}
+
+// filter compiles a predicate and returns the scope of the rows that it lets through.
+func (c *compiler) filter(e *Expr) (*Filter, *scope, error) {
 	e, err := Fold(e, c.env)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	f := &Filter{}
+	f := &Filter{ev: &evaluator{}}
 	s := c.root
 	var add func(e *Expr) error
 	add = func(e *Expr) error {
@@ -153,22 +167,22 @@ func CompileFilter(e *Expr, env *Env) (*Filter, error) {
 		return nil
 	}
 	if err := add(e); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// What is dense costs little and cannot fail, so it goes first.
 	slices.SortStableFunc(f.conds, func(a, b filterCond) int { return cmp.Compare(bitWord(!a.n.dense), bitWord(!b.n.dense)) })
 	f.ev.width = c.width
-	return f, nil
+	return f, s, nil
 }
 
 // Apply narrows b's selection to the rows where the predicate is TRUE. b is a view that the caller owns: only its selection changes.
 func (f *Filter) Apply(b *vec.Batch) error {
+	if err := f.ev.begin(b); err != nil {
+		return err
+	}
 	if f.never {
 		b.UseSel(b.SelBuf())
 		return nil
-	}
-	if err := f.ev.begin(b); err != nil {
-		return err
 	}
 	for _, c := range f.conds {
 		sel := b.Sel()
@@ -211,4 +225,35 @@ func selectTrue(r Arg, rows int, sel, dst []int) []int {
 		k += int(t >> (uint(i) & 63) & 1)
 	}
 	return dst[:k]
+}
+
+// Calc is a filter and a projection compiled as one: what the predicate has computed is not computed again for the columns. It is not
+// safe for concurrent use.
+type Calc struct {
+	filter  *Filter
+	program *Program
+}
+
+// CompileCalc prepares exprs over the rows where filter is TRUE.
+func CompileCalc(filter *Expr, exprs []*Expr, env *Env) (*Calc, error) {
+	c := newCompiler(env)
+	f, s, err := c.filter(filter)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.program(exprs, s)
+	if err != nil {
+		return nil, err
+	}
+	p.ev = f.ev
+	p.ev.width = c.width
+	return &Calc{filter: f, program: p}, nil
+}
+
+// Eval narrows b's selection as Filter.Apply does, then computes the columns as Program.Eval does.
+func (c *Calc) Eval(b *vec.Batch) ([]*vec.Col, error) {
+	if err := c.filter.Apply(b); err != nil {
+		return nil, err
+	}
+	return c.program.eval(b)
 }

@@ -512,6 +512,7 @@ func TestFilterIsNaive(t *testing.T) {
 				before = without(before, ee.Row)
 				continue
 			}
+			calcIsFilterAndProgram(t, e, b, before, rowsOf(&view))
 			kept := map[int]bool{}
 			for _, r := range rowsOf(&view) {
 				kept[r] = true
@@ -525,6 +526,30 @@ func TestFilterIsNaive(t *testing.T) {
 			return
 		}
 	})
+}
+
+// calcIsFilterAndProgram evaluates e as a filter and, again, as a column for the rows that are left.
+func calcIsFilterAndProgram(t *rapid.T, e *Expr, b *vec.Batch, before, after []int) {
+	c, err := CompileCalc(e, []*Expr{e, e.Args[0]}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var view vec.Batch
+	view.ViewOf(b)
+	view.SetSel(before)
+	out, err := c.Eval(&view)
+	if err != nil {
+		t.Fatalf("%s: the filter alone does not fail: %v", e, err)
+	}
+	rows := rowsOf(&view)
+	if len(rows) != len(after) {
+		t.Fatalf("%s: kept %d rows, the filter alone %d", e, len(rows), len(after))
+	}
+	for _, r := range rows {
+		if cell(out[0], r) != true || cell(out[1], r) != true {
+			t.Fatalf("%s row %d: got %v and %v", e, r, cell(out[0], r), cell(out[1], r))
+		}
+	}
 }
 
 // TestTextRoundTrip parses what AppendText prints.

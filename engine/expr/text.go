@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -116,16 +117,16 @@ func AppendFloat(dst []byte, f float64, bits int) []byte {
 	case f == 0 || abs >= 1e-3 && abs < 1e7:
 		at := len(dst)
 		dst = strconv.AppendFloat(dst, f, 'f', -1, bits)
-		if strings.IndexByte(string(dst[at:]), '.') < 0 {
+		if bytes.IndexByte(dst[at:], '.') < 0 {
 			dst = append(dst, ".0"...)
 		}
 		return dst
 	}
 	var buf [32]byte
 	e := strconv.AppendFloat(buf[:0], f, 'E', -1, bits)
-	at := strings.IndexByte(string(e), 'E')
+	at := bytes.IndexByte(e, 'E')
 	dst = append(dst, e[:at]...)
-	if strings.IndexByte(string(e[:at]), '.') < 0 {
+	if bytes.IndexByte(e[:at], '.') < 0 {
 		dst = append(dst, ".0"...)
 	}
 	exp, err := strconv.Atoi(string(e[at+1:]))
@@ -141,7 +142,11 @@ func pad(dst []byte, v int64, width int) []byte {
 	if v < 0 {
 		dst, v = append(dst, '-'), -v
 	}
-	for w, limit := width-1, int64(math.Pow10(width-1)); w > 0 && v < limit; w, limit = w-1, limit/10 {
+	n := 1
+	for x := v; x >= 10; x /= 10 {
+		n++
+	}
+	for ; n < width; n++ {
 		dst = append(dst, '0')
 	}
 	return strconv.AppendInt(dst, v, 10)
