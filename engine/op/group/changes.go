@@ -143,9 +143,9 @@ type sweeper struct {
 	disabled bool
 }
 
-func (s *sweeper) open(ctx *op.Context, ttlMS int64) {
+func (s *sweeper) open(keys stream.KeyRange, ttlMS int64, now stream.Time) {
 	s.next = stream.MaxTime
-	s.keys = ctx.Task.KeyRange
+	s.keys = keys
 	n := int64(s.keys.Limit) - int64(s.keys.First)
 	if ttlMS <= 0 || n <= 0 {
 		s.disabled = true
@@ -153,7 +153,7 @@ func (s *sweeper) open(ctx *op.Context, ttlMS int64) {
 	}
 	s.at = s.keys.First
 	s.every = max(ttlMS/(2*n), 100)
-	s.next = ctx.Clock.Now().UnixMilli() + s.every
+	s.next = now + s.every
 }
 
 // due returns the key group to search now.

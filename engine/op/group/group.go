@@ -85,6 +85,9 @@ func (o *Op) Open(ctx *op.Context) error {
 		Keys: o.spec.KeyTypes, Aggs: o.aggs, Retract: o.spec.InputRetracts, BudgetBytes: ctx.MemoryBytes, Open: ctx.OpenState,
 		MaxParallelism: max(ctx.Task.MaxParallelism, 1), KeyRange: ctx.Task.KeyRange,
 	}
+	if opt.KeyRange.Limit <= opt.KeyRange.First { // outside keyed vertices
+		opt.KeyRange = stream.KeyRange{Limit: stream.KeyGroup(opt.MaxParallelism)}
+	}
 	if opt.BudgetBytes <= 0 {
 		opt.BudgetBytes = defaultMemory
 	}
@@ -100,7 +103,7 @@ func (o *Op) Open(ctx *op.Context) error {
 		o.fresh[g] = true
 	}
 	o.output.open(o)
-	o.sweep.open(ctx, o.spec.TTLMS)
+	o.sweep.open(opt.KeyRange, o.spec.TTLMS, ctx.Clock.Now().UnixMilli())
 	return nil
 }
 

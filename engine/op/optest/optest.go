@@ -383,40 +383,25 @@ func (r *runner) collect() {
 	r.log = append(r.log, first...)
 }
 
+// part is a task's own snapshot.
+type part struct {
+	keys stream.KeyRange
+	data []byte
+}
+
 // restore replaces the tasks by ones made from a snapshot.
 func (r *runner) restore() error {
 	if r.ended {
 		return nil
 	}
 	r.epoch++
-	type part struct {
-		keys stream.KeyRange
-		data []byte
-	}
-	var parts []part
-	var all []entry
-	outs := []*output{}
-	for _, t := range r.tasks {
-		if err := t.flush(); err != nil {
-			return err
-		}
-		if s, ok := t.op.(op.Snapshotter); ok {
-			data, err := s.Snapshot(r.epoch)
-			if err != nil {
-				return fmt.Errorf("snapshot: %w", err)
-			}
-			parts = append(parts, part{t.keys, slices.Clone(data)})
-		}
-		content, err := t.content()
-		if err != nil {
-			return err
-		}
-		all = append(all, content...)
-		outs = append(outs, t.out)
+	parts, all, err := r.snapshot()
+	if err != nil {
+		return err
 	}
 	r.collect()
-	n := len(r.tasks)
-	for _, t := range r.tasks {
+	n, former := len(r.tasks), r.tasks
+	for _, t := range former {
 		if err := t.close(); err != nil {
 			return fmt.Errorf("close: %w", err)
 		}
@@ -426,35 +411,64 @@ func (r *runner) restore() error {
 	}
 	r.tasks = nil
 	for i := range n {
-		keys := stream.RangeOf(i, stream.DefaultMaxParallelism, n)
-		var mine []entry
-		for _, e := range all {
-			if g := stream.KeyGroup(binary.BigEndian.Uint16(e.key)); keys.Contains(g) {
-				mine = append(mine, e)
-			}
-		}
-		out := &output{run: r, wm: outs[0].wm, idle: outs[0].idle}
-		if i < len(outs) {
-			out.log = outs[i].log
-		}
-		t, err := r.newTask(i, n, mine, out)
+		t, err := r.reopen(i, n, parts, all, former[0].out)
 		if err != nil {
-			return fmt.Errorf("reopen: %w", err)
-		}
-		if s, ok := t.op.(op.Snapshotter); ok {
-			var data [][]byte
-			for _, p := range parts {
-				if p.keys.First < keys.Limit && keys.First < p.keys.Limit {
-					data = append(data, p.data)
-				}
-			}
-			if err := s.Restore(data); err != nil {
-				return fmt.Errorf("restore: %w", err)
-			}
+			return err
 		}
 		r.tasks = append(r.tasks, t)
 	}
 	return nil
+}
+
+// snapshot returns the tasks' own snapshots and the content of all stores.
+func (r *runner) snapshot() (parts []part, all []entry, err error) {
+	for _, t := range r.tasks {
+		if err := t.flush(); err != nil {
+			return nil, nil, err
+		}
+		if s, ok := t.op.(op.Snapshotter); ok {
+			data, err := s.Snapshot(r.epoch)
+			if err != nil {
+				return nil, nil, fmt.Errorf("snapshot: %w", err)
+			}
+			parts = append(parts, part{t.keys, slices.Clone(data)})
+		}
+		content, err := t.content()
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, content...)
+	}
+	return parts, all, nil
+}
+
+// reopen makes task i of n from what lies in its key range. Its output goes on where a former one was.
+func (r *runner) reopen(i, n int, parts []part, all []entry, former *output) (*task, error) {
+	keys := stream.RangeOf(i, stream.DefaultMaxParallelism, n)
+	var mine []entry
+	for _, e := range all {
+		if keys.Contains(stream.KeyGroup(binary.BigEndian.Uint16(e.key))) {
+			mine = append(mine, e)
+		}
+	}
+	t, err := r.newTask(i, n, mine, &output{run: r, wm: former.wm, idle: former.idle})
+	if err != nil {
+		return nil, fmt.Errorf("reopen: %w", err)
+	}
+	s, ok := t.op.(op.Snapshotter)
+	if !ok {
+		return t, nil
+	}
+	var data [][]byte
+	for _, p := range parts {
+		if p.keys.First < keys.Limit && keys.First < p.keys.Limit {
+			data = append(data, p.data)
+		}
+	}
+	if err := s.Restore(data); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	return t, nil
 }
 
 // newStore makes a store of the kind that the config asks for.

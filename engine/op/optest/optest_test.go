@@ -72,80 +72,83 @@ func TestGoodOperator(t *testing.T) {
 	}
 }
 
-func TestFaultsAreFound(t *testing.T) {
-	for _, c := range []struct {
-		name, want string
-		make       func() *faulty
-	}{
-		{"modifies its input", "changed its input", func() *faulty {
-			return &faulty{wm: forward, process: func(b *vec.Batch, out op.Output) error {
-				err := out.Emit(b)
-				vec.Values[int64](b.Col(1))[0] = 7
-				b.Col(1).EnsureValid().Set(0)
-				return err
-			}}
-		}},
-		{"keeps a lent batch", "output", func() *faulty {
-			f := &faulty{process: func(*vec.Batch, op.Output) error { return nil }}
-			var kept []*vec.Batch
-			f.process = func(b *vec.Batch, _ op.Output) error { kept = append(kept, b); return nil }
-			f.wm = func(wm stream.Time, out op.Output) error {
-				for _, b := range kept {
-					if b.Len() > 0 {
-						if err := out.Emit(b); err != nil {
-							return err
-						}
-					}
-				}
-				kept = nil
-				return out.EmitWatermark(wm)
-			}
-			return f
-		}},
-		{"looks at unselected rows", "output", func() *faulty {
-			return &faulty{wm: forward, process: func(b *vec.Batch, out op.Output) error {
-				return out.Emit(vec.NewBatchOf(b.Schema(), b.Rows(), b.Cols()...))
-			}}
-		}},
-		{"emits empty batches", "empty batch", func() *faulty {
-			return &faulty{wm: forward, process: func(b *vec.Batch, out op.Output) error {
-				if err := out.Emit(b); err != nil {
-					return err
-				}
-				return out.Emit(vec.NewBatch(b.Schema()))
-			}}
-		}},
-		{"goes back in time", "emitted watermark 3 after 5", func() *faulty {
-			return &faulty{process: func(b *vec.Batch, out op.Output) error { return out.Emit(b) },
-				wm: func(wm stream.Time, out op.Output) error {
-					if err := out.EmitWatermark(wm); err != nil || wm != 5 {
+// faults are operators that do wrong, with what the harness must say.
+var faults = []struct {
+	name, want string
+	make       func() *faulty
+}{
+	{"modifies its input", "changed its input", func() *faulty {
+		return &faulty{wm: forward, process: func(b *vec.Batch, out op.Output) error {
+			err := out.Emit(b)
+			vec.Values[int64](b.Col(1))[0] = 7
+			b.Col(1).EnsureValid().Set(0)
+			return err
+		}}
+	}},
+	{"keeps a lent batch", "output", func() *faulty {
+		f := &faulty{process: func(*vec.Batch, op.Output) error { return nil }}
+		var kept []*vec.Batch
+		f.process = func(b *vec.Batch, _ op.Output) error { kept = append(kept, b); return nil }
+		f.wm = func(wm stream.Time, out op.Output) error {
+			for _, b := range kept {
+				if b.Len() > 0 {
+					if err := out.Emit(b); err != nil {
 						return err
 					}
-					return out.EmitWatermark(3)
-				}}
-		}},
-		{"loses what a restore does not bring back", "output", func() *faulty {
-			var kept *vec.Batch
-			return &faulty{
-				process: func(b *vec.Batch, _ op.Output) error {
-					if kept == nil {
-						kept = vec.NewBatch(b.Schema())
-					}
-					kept.AppendBatch(b)
-					return nil
-				},
-				wm: func(wm stream.Time, out op.Output) error {
-					if kept != nil {
-						if err := out.Emit(kept); err != nil {
-							return err
-						}
-						kept = nil
-					}
-					return out.EmitWatermark(wm)
-				},
+				}
 			}
-		}},
-	} {
+			kept = nil
+			return out.EmitWatermark(wm)
+		}
+		return f
+	}},
+	{"looks at unselected rows", "output", func() *faulty {
+		return &faulty{wm: forward, process: func(b *vec.Batch, out op.Output) error {
+			return out.Emit(vec.NewBatchOf(b.Schema(), b.Rows(), b.Cols()...))
+		}}
+	}},
+	{"emits empty batches", "empty batch", func() *faulty {
+		return &faulty{wm: forward, process: func(b *vec.Batch, out op.Output) error {
+			if err := out.Emit(b); err != nil {
+				return err
+			}
+			return out.Emit(vec.NewBatch(b.Schema()))
+		}}
+	}},
+	{"goes back in time", "emitted watermark 3 after 5", func() *faulty {
+		return &faulty{process: func(b *vec.Batch, out op.Output) error { return out.Emit(b) },
+			wm: func(wm stream.Time, out op.Output) error {
+				if err := out.EmitWatermark(wm); err != nil || wm != 5 {
+					return err
+				}
+				return out.EmitWatermark(3)
+			}}
+	}},
+	{"loses what a restore does not bring back", "output", func() *faulty {
+		var kept *vec.Batch
+		return &faulty{
+			process: func(b *vec.Batch, _ op.Output) error {
+				if kept == nil {
+					kept = vec.NewBatch(b.Schema())
+				}
+				kept.AppendBatch(b)
+				return nil
+			},
+			wm: func(wm stream.Time, out op.Output) error {
+				if kept != nil {
+					if err := out.Emit(kept); err != nil {
+						return err
+					}
+					kept = nil
+				}
+				return out.EmitWatermark(wm)
+			},
+		}
+	}},
+}
+
+func TestFaultsAreFound(t *testing.T) {
+	for _, c := range faults {
 		if got := outcome(t, c.make); !strings.Contains(got, c.want) {
 			t.Errorf("%s: found %q, want %q", c.name, got, c.want)
 		}

@@ -13,8 +13,10 @@ import (
 
 // Numbers of the Local stage.
 const (
-	// localMemory bounds the tables of a Local stage: what a Pi 4's second cache holds, and a few thousand keys.
-	localMemory = 1 << 20
+	// localKeys bounds how many keys a Local stage holds: with a few numbers each, what a Pi 4's second cache of 1 MiB takes. localMemory is the bound for keys
+	// and accumulators that are larger.
+	localKeys   = 8192
+	localMemory = 4 << 20
 	// sampleRows is over how many rows it is judged whether aggregating pays, passRows for how many rows it is then left alone.
 	sampleRows = 16 << 10
 	passRows   = 512 << 10
@@ -76,12 +78,10 @@ func newLocal(spec graph.WindowSpec, in, out *vec.Schema) (op.Operator, error) {
 func (o *local) Open(ctx *op.Context) error {
 	o.ctx = ctx
 	o.zone = newZone(ctx.Location, o.spec.Windowing.LTZ)
-	opt := options(ctx, o.spec.InputKeyTypes, o.spec.Aggs)
-	opt.Open, opt.BudgetBytes = nil, 0 // memory is bounded here, by flushing
-	var err error
-	if o.tab, err = table.NewWindowed(opt); err != nil {
+	if err := o.newTable(); err != nil {
 		return err
 	}
+	var err error
 	if o.scratch, err = agg.New(o.spec.Aggs, false); err != nil {
 		return err
 	}
@@ -93,6 +93,13 @@ func (o *local) Open(ctx *op.Context) error {
 	}
 	o.emit = o.take
 	return nil
+}
+
+func (o *local) newTable() (err error) {
+	opt := options(o.ctx, o.spec.InputKeyTypes, o.spec.Aggs)
+	opt.Open, opt.BudgetBytes = nil, 0 // memory is bounded here, by flushing
+	o.tab, err = table.NewWindowed(opt)
+	return err
 }
 
 // Process aggregates the rows of b, or passes them on as partials.
@@ -116,7 +123,14 @@ func (o *local) Process(_ int, b *vec.Batch, out op.Output) error {
 			return err
 		}
 	}
-	if o.tab.MemBytes() > o.budget() {
+	switch {
+	case o.tab.MemBytes() > o.budget():
+		// A new table: an emptied one would hold on to the memory that is too much.
+		if err := o.Flush(out); err != nil {
+			return err
+		}
+		return o.newTable()
+	case o.tab.HotKeys() > localKeys:
 		return o.Flush(out)
 	}
 	return nil

@@ -190,6 +190,9 @@ func (o *sessionOp) Restore(parts [][]byte) error {
 	if err != nil {
 		return err
 	}
+	if o.timing.proc() {
+		o.latest = closed // this machine's clock may be behind the former one's
+	}
 	return o.sessions.restore(closed)
 }
 

@@ -23,6 +23,7 @@ type sliced struct {
 	// running is nil where windows do not overlap; budget is what it and the slices together may take.
 	running *running
 	budget  int64
+	batches uint32
 	divider divider
 	late    lateRows
 	// closed: windows with ends at or below it have fired. Local time.
@@ -151,7 +152,10 @@ func (o *sliced) account() {
 		bytes += o.running.bytes
 	}
 	o.ctx.Metrics.StateBytes.Store(bytes)
-	o.ctx.Metrics.StateKeys.Store(o.tab.HotKeys())
+	// counting keys walks the slices, so it is not done with each batch
+	if o.batches++; o.batches%64 == 1 || bytes == 0 {
+		o.ctx.Metrics.StateKeys.Store(o.tab.HotKeys())
+	}
 }
 
 // divide cuts b by slice; attached windows are named by their ends.
@@ -225,23 +229,21 @@ func (o *sliced) advance(closed int64, out op.Output) error {
 
 // fire emits the window that ends at end.
 func (o *sliced) fire(end int64, out op.Output) error {
-	start := stream.MinTime
 	w := o.spec.Windowing
-	switch {
-	case o.attachedStart():
-		start = end - 1 // one slice; the windows' own starts are keys
-	case w.Kind == graph.Attached:
-		start = end - w.SizeMS
-	default:
-		start = o.shape.start(end)
-	}
+	var start int64
 	o.ns = o.ns[:0]
-	for _, s := range o.tab.Namespaces() {
-		if s > end {
-			break
-		}
-		if s > start {
-			o.ns = append(o.ns, s)
+	if w.Kind == graph.Attached { // each is a slice by itself; its start is a key, or follows from its size
+		start = end - w.SizeMS
+		o.ns = append(o.ns, end)
+	} else {
+		start = o.shape.start(end)
+		for _, s := range o.tab.Namespaces() {
+			if s > end {
+				break
+			}
+			if s > start {
+				o.ns = append(o.ns, s)
+			}
 		}
 	}
 	o.result.begin(start, end, o.attachedStart(), out)
@@ -312,6 +314,9 @@ func (o *sliced) Restore(parts [][]byte) error {
 		return err
 	}
 	o.closed = closed
+	if o.proc() && closed != stream.MinTime {
+		o.latest = o.zone.instant(closed-1) + 1 // this machine's clock may be behind the former one's
+	}
 	if o.ctx.OpenState == nil {
 		return nil
 	}
