@@ -508,7 +508,7 @@ func TestHealthAndErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nobody.Close() //nolint:errcheck // a test's end
+	defer nobody.Close()
 	if _, err := nobody.Jobs(c.context()); !errors.Is(err, client.ErrUnreachable) ||
 		err.Error() != "no jobmanager at 127.0.0.1:1 (connection refused); start one with `jobmanager` or name it with --jobmanager" {
 		t.Errorf("nobody there: %v", err)
@@ -530,7 +530,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close() //nolint:errcheck // read to its end
+		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s %v %s", path, resp.Status, err, body)

@@ -20,7 +20,7 @@ func (jm *JobManager) pages() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, b.String()) //nolint:errcheck // the reader has gone
+		fmt.Fprint(w, b.String())
 	})
 	return mux
 }

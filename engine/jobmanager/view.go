@@ -150,7 +150,7 @@ func sum(tasks []*pb.TaskMetrics) *pb.TaskMetrics {
 		case t.WatermarkMs == nil:
 			known = false
 		case s.WatermarkMs == nil || *t.WatermarkMs < *s.WatermarkMs:
-			s.WatermarkMs = proto.Int64(*t.WatermarkMs)
+			s.WatermarkMs = new(*t.WatermarkMs)
 		}
 	}
 	if !known {

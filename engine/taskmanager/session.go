@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// backoffMin and backoffMax bound the pause between attempts to register; half of each is random, so that a whole cluster
+	// backoffFirst and backoffMax bound the pause between attempts to register; half of each is random, so that a whole cluster
 	// does not come at once.
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 5 * time.Second
+	backoffFirst = 100 * time.Millisecond
+	backoffMax   = 5 * time.Second
 	// acceptMax is how long the jobmanager may take to answer a registration.
 	acceptMax = 5 * time.Second
 	// goodbyeMax is how long an end waits for the jobmanager to take note.
@@ -35,19 +35,19 @@ var errSessionOver = errors.New("the jobmanager is gone")
 
 // register keeps the taskmanager in the cluster until ctx ends.
 func (tm *TaskManager) register(ctx context.Context) error {
-	backoff := backoffMin
+	backoff := backoffFirst
 	var lastLog time.Time
-	for ctx.Err() == nil {
+	for {
 		registered, err := tm.session(ctx)
 		if ctx.Err() != nil {
-			break
+			return nil //nolint:nilerr // told to stop: whatever ended the session, this is no failure
 		}
 		if status.Code(err) == codes.InvalidArgument {
 			return fmt.Errorf("the jobmanager at %s refused this taskmanager: %s", tm.cfg.JobManager, status.Convert(err).Message())
 		}
 		now := tm.cfg.Clock.Now()
 		if registered {
-			backoff, lastLog = backoffMin, now
+			backoff, lastLog = backoffFirst, now
 			tm.cfg.Log.Warn("jobmanager lost, registering again", "jobmanager", tm.cfg.JobManager, "reason", reasonOf(err))
 		} else if lastLog.IsZero() || now.Sub(lastLog) >= waitingLogEvery {
 			lastLog = now
@@ -61,7 +61,6 @@ func (tm *TaskManager) register(ctx context.Context) error {
 		}
 		backoff = min(2*backoff, backoffMax)
 	}
-	return nil
 }
 
 func reasonOf(err error) string {

@@ -195,7 +195,7 @@ func (tm *TaskManager) info(local *net.TCPAddr) *pb.TaskManagerInfo {
 	}
 	id := tm.mu.id
 	tm.mu.Unlock()
-	name, _ := os.Hostname() //nolint:errcheck // only for display
+	name, _ := os.Hostname() // only for display
 	info := &pb.TaskManagerInfo{
 		TaskmanagerId: id, DataAddress: address, SlotsTotal: int32(tm.cfg.Slots), MemoryBytes: tm.cfg.MemoryBytes, //nolint:gosec // small
 		MemoryUsedBytes: memoryUsed(), Cores: int32(runtime.NumCPU()), Platform: runtime.GOOS + "/" + runtime.GOARCH, //nolint:gosec // small

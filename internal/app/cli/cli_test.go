@@ -50,7 +50,7 @@ func cluster(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
 	t.Cleanup(func() {
@@ -69,7 +69,7 @@ INSERT INTO nowhere SELECT bid.auction FROM bids;
 `
 
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -148,7 +148,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	// Ctrl-C ends an endless job cleanly.
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, errOut, err := bramble(ctx, "run", file(t, endless), "-D", "EVENTS=0"); err != nil || errOut != "" {
 		t.Errorf("interrupted: %v\n%s", err, errOut)

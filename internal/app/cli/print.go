@@ -62,7 +62,7 @@ func messageValue(m protoreflect.Message) any {
 }
 
 func fieldValue(f protoreflect.FieldDescriptor, v protoreflect.Value) any {
-	switch f.Kind() { //nolint:exhaustive // the others are plain Go values
+	switch f.Kind() {
 	case protoreflect.MessageKind:
 		return messageValue(v.Message())
 	case protoreflect.EnumKind:
