@@ -150,15 +150,7 @@ type concat struct {
 
 var _ acc = (*concat)(nil)
 
-// separator is LISTAGG's, a comma unless the query says otherwise.
-func separator(sp Spec) string {
-	if sp.Separator == "" {
-		return ","
-	}
-	return sp.Separator
-}
-
-func newConcat(sp Spec) acc { return &concat{arg: sp.Args[0], sep: separator(sp)} }
+func newConcat(sp Spec) acc { return &concat{arg: sp.Args[0], sep: sp.Separator} }
 
 func (a *concat) resize(groups int) { a.v.resize(groups) }
 

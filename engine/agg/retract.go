@@ -207,7 +207,7 @@ type list struct {
 var _ acc = (*list)(nil)
 
 func newList(sp Spec) acc {
-	return &list{arg: sp.Args[0], fn: sp.Func, sep: separator(sp), c: chains{wide: !enc.IsWord(sp.ArgTypes[0].Kind)}}
+	return &list{arg: sp.Args[0], fn: sp.Func, sep: sp.Separator, c: chains{wide: !enc.IsWord(sp.ArgTypes[0].Kind)}}
 }
 
 func (a *list) resize(groups int) { a.c.resize(groups) }

@@ -19,7 +19,7 @@ type Spec struct {
 	Distinct bool       `json:"distinct,omitempty"`
 	// Filter is a BOOLEAN input column that must be TRUE for a row to count, or -1.
 	Filter int `json:"filter"`
-	// Separator is LISTAGG's.
+	// Separator is LISTAGG's, as it is: the planner fills in the comma of a call without one.
 	Separator string `json:"sep,omitempty"`
 	// Type is the result's type.
 	Type vec.Type `json:"type"`

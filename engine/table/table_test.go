@@ -630,3 +630,48 @@ func TestWindowedOverPebble(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWindowedWithoutKeysOrAggregates: a window without GROUP BY keys, and one that only lists its keys, spill like others.
+func TestWindowedWithoutKeysOrAggregates(t *testing.T) {
+	c := vec.NewCol(vec.TypeInt64)
+	for i := range int64(1000) {
+		vec.AppendValue(c, i%700)
+	}
+	for _, o := range []Options{{Aggs: testAggs}, {Keys: []vec.Type{vec.TypeInt64}}, {}} {
+		var store state.Store
+		o.BudgetBytes = 1
+		o.Open = func(m state.MergeFunc) (state.Store, error) {
+			store = mem.New(m)
+			return store, nil
+		}
+		w, err := NewWindowed(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := w.Add(5, []*vec.Col{c}[:len(o.Keys)], []*vec.Col{nil, c}, nil, 1000, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Snapshot(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, want := 0, 1
+		if len(o.Keys) > 0 {
+			want = 700
+		}
+		err = w.Emit([]int64{5}, func(_, values []*vec.Col, n int) error {
+			rows += n
+			if len(values) > 0 && fmt.Sprint(vec.Values[int64](values[0]), vec.Values[int64](values[3])) != "[3000] [700]" {
+				return fmt.Errorf("got %v", vec.Values[int64](values[0]))
+			}
+			return nil
+		})
+		if err != nil || rows != want {
+			t.Errorf("%d keys, %d aggregates: %d rows, %v", len(o.Keys), len(o.Aggs), rows, err)
+		}
+		if err := w.Drop(5); err != nil || store.SizeBytes() != 0 {
+			t.Errorf("%d bytes left, %v", store.SizeBytes(), err)
+		}
+	}
+}
