@@ -150,7 +150,7 @@ func narrowRel(r *rel, uses fieldUses) {
 		cols := slices.Clone(r.cols)
 		for i := range cols {
 			t := uses[i].narrow(cols[i].typ)
-			if t.Equal(cols[i].typ) {
+			if t.Equal(cols[i].typ) || !s.byName() {
 				continue
 			}
 			if s.narrow == nil {

@@ -56,7 +56,10 @@ func (p *planner) prune() {
 func (p *planner) require(r *rel, need map[*rel]colSet) {
 	out := need[r]
 	switch r.kind {
-	case relScan, relValues:
+	case relScan:
+		keepPositional(r.scan, out)
+		keepOne(r, out)
+	case relValues:
 		keepOne(r, out)
 	case relCalc:
 		in := need[r.ins[0]]
@@ -132,6 +135,31 @@ func (p *planner) requireKeyed(r *rel, out, in colSet) {
 		}
 		if a.Filter >= 0 {
 			in.add(a.Filter)
+		}
+	}
+}
+
+// namedFormats find a record's fields by name; a connector without formats does too. In others (csv, raw) a field is known by its place, so that
+// all of them must be there.
+var namedFormats = []string{"", "json", "fields", "hash", "parquet", "avro"}
+
+// byName reports whether the source may leave out columns of its records.
+func (s *scanSpec) byName() bool {
+	format := s.options["format"]
+	if o := findOption(s.table.connector, "format"); format == "" && o != nil {
+		format = o.Default
+	}
+	return slices.Contains(namedFormats, format)
+}
+
+// keepPositional keeps all columns of a record where the format needs them; metadata is not in the record.
+func keepPositional(s *scanSpec, out colSet) {
+	if s.byName() {
+		return
+	}
+	for i, f := range s.fields {
+		if s.table.physical[f].metadata == "" {
+			out.add(i)
 		}
 	}
 }
