@@ -244,16 +244,7 @@ func (d *decimalOp) pow(n int) *big.Int {
 }
 
 // load sets x to n.
-func (d *decimalOp) load(x *big.Int, n vec.Num) {
-	neg, m := magnitude(n)
-	x.SetUint64(m.hi)
-	x.Lsh(x, 64)
-	d.z.SetUint64(m.lo)
-	x.Or(x, &d.z)
-	if neg {
-		x.Neg(x)
-	}
-}
+func (d *decimalOp) load(x *big.Int, n vec.Num) { vec.NumToBig(x, n) }
 
 // round brings x from scale from to the result's.
 func (d *decimalOp) round(x *big.Int, from int) (vec.Num, bool) {
@@ -267,17 +258,13 @@ func (d *decimalOp) round(x *big.Int, from int) (vec.Num, bool) {
 		x.Add(x, &d.z)
 		x.Quo(x, p)
 	}
-	if x.BitLen() > 127 {
-		return vec.Num{}, false
+	if neg {
+		x.Neg(x)
 	}
-	var m u128
-	d.z.Rsh(x, 64)
-	m.hi = d.z.Uint64()
-	m.lo = d.z.And(x, mask64).Uint64()
-	return signed(neg, m), m.fits(d.p)
+	n, ok := vec.NumFromBig(x)
+	_, m := magnitude(n)
+	return n, ok && m.fits(d.p)
 }
-
-var mask64 = new(big.Int).SetUint64(math.MaxUint64)
 
 // AppendDecimal appends an unscaled value with its scale as plain digits: 12.30.
 func AppendDecimal(dst []byte, n vec.Num, scale int) []byte {

@@ -159,7 +159,7 @@ func (p *testScanner) expr() (*Expr, error) {
 
 func (p *testScanner) call() (*Expr, error) {
 	name := p.word("()")
-	if strings.HasPrefix(name, "IS_") {
+	if strings.HasPrefix(name, "IS_") && registry[name] == nil {
 		name = strings.ReplaceAll(name, "_", " ")
 	}
 	if name == "CAST" || name == "TRY_CAST" || name == "IMPLICIT" {

@@ -3,6 +3,7 @@ package vec
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -155,7 +156,7 @@ func text(c *Col, i int) string {
 	case Float64:
 		return fmt.Sprint(Values[float64](c)[i])
 	case Decimal:
-		return Values[Num](c)[i].ToString(int32(c.Type().Scale))
+		return NumToBig(new(big.Int), Values[Num](c)[i]).String()
 	case String, Bytes:
 		return fmt.Sprintf("%q", c.Bytes(i))
 	case Row:
