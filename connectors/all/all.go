@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/bramble-stream/bramble/connectors/blackhole"
 	"github.com/bramble-stream/bramble/connectors/datagen"
+	"github.com/bramble-stream/bramble/connectors/filesystem"
 	"github.com/bramble-stream/bramble/connectors/mqtt"
 	"github.com/bramble-stream/bramble/connectors/nexmark"
 	"github.com/bramble-stream/bramble/connectors/print"
@@ -19,6 +20,7 @@ func Connectors() map[string]*op.Connector {
 		mqtt.Connector(),
 		redis.Streams(),
 		redis.Keys(),
+		filesystem.Connector(),
 		datagen.Connector(),
 		nexmark.Connector(),
 		print.Connector(),

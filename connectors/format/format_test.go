@@ -325,3 +325,15 @@ func BenchmarkJSONDecode(b *testing.B) {
 		})
 	}
 }
+
+func TestTheLargestFloatIsRead(t *testing.T) {
+	c := vec.NewCol(vec.TypeFloat32)
+	for _, text := range []string{"3.4028235E+38", "-3.4028235E+38"} {
+		if err := AppendText(c, []byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if err := AppendText(c, []byte("3.5E38")); err == nil {
+		t.Error("3.5E38 is taken as a FLOAT")
+	}
+}

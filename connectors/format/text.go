@@ -41,7 +41,8 @@ func AppendText(c *vec.Col, text []byte) error {
 			vec.AppendValue(c, f)
 			return nil
 		}
-		if math.Abs(f) > math.MaxFloat32 && !math.IsInf(f, 0) {
+		// The largest FLOAT's shortest text is above it as a DOUBLE: what counts is where it is rounded to.
+		if math.IsInf(float64(float32(f)), 0) && !math.IsInf(f, 0) {
 			return fmt.Errorf("%s is out of range for FLOAT", clip(text))
 		}
 		vec.AppendValue(c, float32(f))

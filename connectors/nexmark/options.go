@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bramble-stream/bramble/connectors/format"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -106,7 +107,7 @@ func newConfig(t *graph.TableSpec) (*config, error) {
 		if !ok {
 			return otherwise
 		}
-		n, err := parseSize(v)
+		n, err := format.ParseSize(v)
 		if (err != nil || n > avgSizeMax) && failed == nil {
 			failed = fmt.Errorf("option '%s' = '%s' is no size of at most %d bytes", key, v, avgSizeMax)
 		}
@@ -141,23 +142,6 @@ func (c *config) setBase(v string) error {
 	}
 	c.base = ms
 	return nil
-}
-
-// parseSize reads "200", "200b", "2 kb".
-func parseSize(v string) (int64, error) {
-	n, unit := 0, int64(1)
-	for n < len(v) && v[n] >= '0' && v[n] <= '9' {
-		n++
-	}
-	switch rest := v[n:]; rest {
-	case "", "b", " b", " bytes", "bytes":
-	case "kb", " kb", "k", " k":
-		unit = 1 << 10
-	default:
-		return 0, fmt.Errorf("unknown unit %q", rest)
-	}
-	k, err := strconv.ParseInt(v[:n], 10, 32)
-	return k * unit, err
 }
 
 // splits deals the rounds of events out to the tasks in turn, so that all advance in event time together.
