@@ -64,9 +64,19 @@ func newSliced(spec graph.WindowSpec, in, out *vec.Schema) (op.Operator, error) 
 	return o, nil
 }
 
-// proc reports windows over processing time. Attached windows close by the watermark unless their rows come from windows over processing time.
-func (o *sliced) proc() bool {
-	return o.spec.Windowing.TimeCol < 0 && o.spec.Windowing.Kind != graph.Attached
+// proc reports windows over processing time: they fire by the clock.
+func (o *sliced) proc() bool { return o.spec.Windowing.TimeCol < 0 }
+
+// graceMS is how long after their end attached windows over processing time stay open: their rows come from windows that fire when they end, in tasks that are
+// not of one mind to the millisecond.
+const graceMS = 1000
+
+// grace is how much later than a window's end the clock closes it.
+func (o *sliced) grace() int64 {
+	if o.spec.Windowing.Kind == graph.Attached {
+		return graceMS
+	}
+	return 0
 }
 
 // attachedStart reports that the window's start is the last key.
@@ -280,7 +290,7 @@ func (o *sliced) NextTimer() stream.Time {
 	if end == stream.MaxTime {
 		return end
 	}
-	return o.zone.instant(end-1) + 1
+	return o.zone.instant(end-1) + 1 + o.grace()
 }
 
 // OnTimer fires the windows over processing time that have ended.
@@ -288,7 +298,7 @@ func (o *sliced) OnTimer(now stream.Time, out op.Output) error {
 	if !o.proc() {
 		return nil
 	}
-	return o.advance(closedBy(o.zone.progress(now-1)), out)
+	return o.advance(closedBy(o.zone.progress(now-1-o.grace())), out)
 }
 
 // snapshotVersion begins Snapshot's bytes.

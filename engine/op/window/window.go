@@ -62,7 +62,7 @@ func check(spec graph.WindowSpec, in, out *vec.Schema) error {
 			return fmt.Errorf("window: SESSION aggregates in one stage")
 		case w.Kind == graph.Attached && w.SizeMS <= 0:
 			return fmt.Errorf("window: attached windows of unknown size aggregate in one stage")
-		case w.TimeCol < 0 && w.Kind != graph.Attached:
+		case w.TimeCol < 0:
 			return fmt.Errorf("window: processing time aggregates in one stage")
 		}
 	}

@@ -223,7 +223,7 @@ var (
 
 func TestAttached(t *testing.T) {
 	spec := graph.WindowSpec{
-		Windowing: graph.Windowing{Kind: graph.Attached, StartCol: 2, EndCol: 3, TimeCol: -1}, Stage: graph.Single,
+		Windowing: graph.Windowing{Kind: graph.Attached, StartCol: 2, EndCol: 3, TimeCol: 3}, Stage: graph.Single,
 		Keys: []int{0}, Aggs: modelAggs[:1], InputKeyTypes: []vec.Type{vec.TypeString},
 	}
 	optest.Run(t, optest.Case{
@@ -246,6 +246,128 @@ func TestAttached(t *testing.T) {
 			b, 1, 10, 20, 19
 			wm max`,
 	})
+}
+
+// TestAttachedProcessingTime: rows come when their windows have just ended.
+func TestAttachedProcessingTime(t *testing.T) {
+	spec := graph.WindowSpec{
+		Windowing: graph.Windowing{Kind: graph.Attached, StartCol: 2, EndCol: 3, TimeCol: -1}, Stage: graph.Single,
+		Keys: []int{0}, Aggs: modelAggs[:1], InputKeyTypes: []vec.Type{vec.TypeString},
+	}
+	optest.Run(t, optest.Case{
+		Name: "attached processing time", In: attachedIn, Out: attachedOut, Keys: []int{0}, Late: 1, Start: 100,
+		New: func() (op.Operator, error) { return New(spec, attachedIn, attachedOut) },
+		Script: `
+			a, 1, 0, 100
+			barrier
+			clock 1099
+			a, 2, 0, 100
+			clock 1100
+			wm 5000
+			a, 3, 0, 100
+			b, 4, 1000, 1200
+			end`,
+		Want: `
+			a, 2, 0, 100, 99
+			wm 5000
+			b, 1, 1000, 1200, 1199
+			wm max`,
+	})
+}
+
+// TestAttachedTwoStages: windows of a known size are aggregated in two stages, and stay apart although they overlap.
+func TestAttachedTwoStages(t *testing.T) {
+	w := graph.Windowing{Kind: graph.Attached, StartCol: 2, EndCol: 3, TimeCol: 3, SizeMS: 20}
+	local := graph.WindowSpec{Windowing: w, Stage: graph.Local, Keys: []int{0}, Aggs: modelAggs[:1], InputKeyTypes: []vec.Type{vec.TypeString}}
+	global := local
+	global.Stage, global.Windowing.TimeCol = graph.Global, 1
+	middle := optest.Schema("k STRING, slice_end BIGINT, n BIGINT")
+	optest.Run(t, optest.Case{
+		Name: "attached two stages", In: attachedIn, Out: attachedOut, Keys: []int{0}, Late: 1,
+		New: func() (op.Operator, error) {
+			l, err := New(local, attachedIn, middle)
+			if err != nil {
+				return nil, err
+			}
+			g, err := New(global, middle, attachedOut)
+			return &twoStages{l, g}, err
+		},
+		Script: `
+			a, 1, 0, 20
+			a, 1, 10, 30
+			a, 2, 10, 30
+			barrier
+			wm 19
+			a, 3, 0, 20
+			end`,
+		Want: `
+			a, 1, 0, 20, 19
+			wm 19
+			a, 2, 10, 30, 29
+			wm max`,
+	})
+}
+
+// TestKeysOfManyTypes has NULLs in keys, FILTER and DISTINCT, over slices that are merged.
+func TestKeysOfManyTypes(t *testing.T) {
+	in := optest.Schema("a INT, d DECIMAL:10:2, f DOUBLE, s STRING, v BIGINT, p BOOLEAN, ts TIMESTAMP")
+	out := optest.Schema("s STRING, d DECIMAL:10:2, a INT, f DOUBLE, n BIGINT, u BIGINT, l STRING, " +
+		"window_start TIMESTAMP, window_end TIMESTAMP, window_time TIMESTAMP")
+	spec := graph.WindowSpec{
+		Windowing: graph.Windowing{Kind: graph.Hop, SizeMS: 20, SlideMS: 10, TimeCol: 6}, Stage: graph.Single, Keys: []int{3, 1, 0, 2},
+		InputKeyTypes: []vec.Type{vec.TypeString, vec.DecimalOf(10, 2), vec.TypeInt32, vec.TypeFloat64},
+		Aggs: []agg.Spec{
+			{Func: "COUNT", Filter: 5, Type: vec.TypeInt64, Name: "n"},
+			{Func: "COUNT", Args: []int{4}, ArgTypes: []vec.Type{vec.TypeInt64}, Distinct: true, Filter: -1, Type: vec.TypeInt64, Name: "u"},
+			{Func: "LISTAGG", Args: []int{3}, ArgTypes: []vec.Type{vec.TypeString}, Filter: -1, Separator: "+", Type: vec.TypeString, Name: "l"},
+		},
+	}
+	optest.Run(t, optest.Case{
+		Name: "keys of many types", In: in, Out: out, Keys: []int{3, 1, 0, 2}, New: func() (op.Operator, error) { return New(spec, in, out) },
+		Script: `
+			1, 0.50, 1.5, x, 7, true, 1
+			1, 0.50, 1.5, x, 7, false, 2
+			1, NULL, 1.5, x, 7, NULL, 3
+			barrier
+			1, 0.50, 1.5, x, 8, true, 11
+			NULL, NULL, NULL, NULL, NULL, true, 12
+			NULL, NULL, NULL, NULL, 1, true, 13
+			end`,
+		Want: `
+			x, 0.50, 1, 1.5, 1, 1, x+x, -10, 10, 9
+			x, NULL, 1, 1.5, 0, 1, x, -10, 10, 9
+			x, 0.50, 1, 1.5, 2, 2, x+x+x, 0, 20, 19
+			x, NULL, 1, 1.5, 0, 1, x, 0, 20, 19
+			NULL, NULL, NULL, NULL, 2, 1, NULL, 0, 20, 19
+			x, 0.50, 1, 1.5, 1, 1, x, 10, 30, 29
+			NULL, NULL, NULL, NULL, 2, 1, NULL, 10, 30, 29
+			wm max`,
+	})
+}
+
+// TestLocalFlushesByMemory: without watermarks or pauses a Local stage still holds a bounded number of keys, and goes on aggregating afterwards.
+func TestLocalFlushesByMemory(t *testing.T) {
+	o, err := New(modelSpec(graph.Windowing{Kind: graph.Tumble, SizeMS: 1000}, graph.Local), modelIn, modelMid)
+	open(t, o, err, optest.Plenty)
+	var rows []string
+	sink := &collector{&rows}
+	const n = 40
+	for i := range n {
+		b := vec.NewBatch(modelIn)
+		for r := range vec.MaxRows {
+			// each key four times in a row of batches
+			must(t, optest.AppendRow(b, fmt.Sprintf("k%d-%d, 1, 0", i/4, r)))
+		}
+		must(t, o.Process(0, b, sink))
+		if held := o.(*local).tab.HotKeys(); held > localKeys {
+			t.Fatalf("%d keys are held", held)
+		}
+	}
+	must(t, o.(op.Flusher).Flush(sink))
+	// one flush came between the first and the second time of a thousand keys
+	if want := (n/4 + 1) * vec.MaxRows; len(rows) != want || o.(*local).pass != 0 {
+		t.Errorf("%d partials, want %d; %d rows are passed on", len(rows), want, o.(*local).pass)
+	}
 }
 
 // TestSpill has more keys than memory, in overlapping windows and in sessions.
