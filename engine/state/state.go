@@ -30,6 +30,15 @@ type Store interface {
 	Close() error
 }
 
+// Importer is what stores offer for restoring from several snapshots, or from a part of one, as after rescaling.
+type Importer interface {
+	// Import adds what the snapshot files in dir, under the names that the snapshot listed, hold of the key groups of r. Keys that are in the
+	// store already are replaced. dir may be used up by it.
+	Import(dir string, r stream.KeyRange) error
+	// Retain deletes everything outside the key groups of r.
+	Retain(r stream.KeyRange) error
+}
+
 // Iterator walks a range of a Store: for it.Next() { it.Key(); it.Value() }. Slices are valid until the next call.
 type Iterator interface {
 	Next() bool

@@ -35,6 +35,7 @@ type Store struct {
 
 var (
 	_ state.Store    = (*Store)(nil)
+	_ state.Importer = (*Store)(nil)
 	_ state.Iterator = (*iterator)(nil)
 	_ state.Snapshot = (*snapshot)(nil)
 )
@@ -290,8 +291,17 @@ func (s *snapshot) Open(name string) (io.ReadCloser, error) {
 
 func (s *snapshot) Close() error { return nil }
 
-// Import adds what the snapshot files in a directory hold of the key range, as they were downloaded under their names. Keys that are
-// in the store already are replaced.
+// Retain implements state.Importer.
+func (s *Store) Retain(r stream.KeyRange) error {
+	lo := binary.BigEndian.AppendUint16(nil, uint16(r.First))
+	hi := binary.BigEndian.AppendUint16(nil, uint16(r.Limit))
+	if err := s.DeleteRange(nil, lo); err != nil {
+		return err
+	}
+	return s.DeleteRange(hi, []byte{0xff, 0xff, 0xff})
+}
+
+// Import implements state.Importer; the directory stays as it is.
 func (s *Store) Import(dir string, r stream.KeyRange) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.kv"))
 	if err != nil {

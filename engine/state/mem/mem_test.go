@@ -13,22 +13,17 @@ import (
 
 var everything = stream.KeyRange{Limit: 65535}
 
-func maker() statetest.Maker {
-	return statetest.Maker{
-		Open: func(t testing.TB, dir string, merge state.MergeFunc) state.Store {
-			s := mem.New(merge)
-			if dir != "" {
-				if err := s.Import(dir, everything); err != nil {
-					t.Fatal(err)
-				}
+func TestStore(t *testing.T) {
+	statetest.Run(t, func(t testing.TB, dir string, merge state.MergeFunc) state.Store {
+		s := mem.New(merge)
+		if dir != "" {
+			if err := s.Import(dir, everything); err != nil {
+				t.Fatal(err)
 			}
-			return s
-		},
-		Import: func(s state.Store, dir string, r stream.KeyRange) error { return s.(*mem.Store).Import(dir, r) },
-	}
+		}
+		return s
+	})
 }
-
-func TestStore(t *testing.T) { statetest.Run(t, maker()) }
 
 func TestImportRefusesCorruptFiles(t *testing.T) {
 	s := mem.New(nil)

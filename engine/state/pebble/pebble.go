@@ -26,7 +26,7 @@ type Options struct {
 	// listed, the store opens with that content.
 	Dir string
 	// Instance distinguishes this store from all others, earlier attempts included, whose snapshots go to the same place: files of different
-	// content then never share a name. It must not hold a slash or an underscore.
+	// content then never share a name. It must not hold a slash.
 	Instance string
 	// Merge is for OpMerge, or nil. It may be called on other goroutines, several at a time.
 	Merge state.MergeFunc
@@ -53,14 +53,15 @@ type Store struct {
 
 var (
 	_ state.Store    = (*Store)(nil)
+	_ state.Importer = (*Store)(nil)
 	_ state.Iterator = (*iterator)(nil)
 	_ state.Snapshot = (*snapshot)(nil)
 )
 
 // Open opens the store in o.Dir.
 func Open(o Options) (*Store, error) {
-	if strings.ContainsAny(o.Instance, "/_") {
-		return nil, fmt.Errorf("open state: instance %q holds a slash or an underscore", o.Instance)
+	if strings.ContainsAny(o.Instance, `/\`) {
+		return nil, fmt.Errorf("open state: instance %q holds a slash", o.Instance)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -123,7 +124,7 @@ func (o Options) pebble() (*cpebble.Options, *cpebble.Cache) {
 // formatVersion is fixed, so that snapshots taken by this version are read by the next.
 const formatVersion = cpebble.FormatFlushableIngest
 
-// sep ends the prefix that makes a file's name unique in a snapshot; Pebble's own names have none.
+// sep ends the prefix that makes a file's name unique in a snapshot. Pebble's own names have none, so the last one is ours.
 const sep = "_"
 
 // unlist gives the files of a snapshot in dir their own names back, and returns what tables were listed as.
@@ -289,7 +290,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Retain deletes everything outside the key groups of r.
+// Retain implements state.Importer.
 func (s *Store) Retain(r stream.KeyRange) error {
 	lo := binary.BigEndian.AppendUint16(nil, uint16(r.First))
 	hi := binary.BigEndian.AppendUint16(nil, uint16(r.Limit))
@@ -299,8 +300,8 @@ func (s *Store) Retain(r stream.KeyRange) error {
 	return s.DeleteRange(hi, []byte{0xff, 0xff, 0xff})
 }
 
-// Import adds what the snapshot files in another directory hold of the key groups of r, as they were downloaded under their names. The
-// directory is used up. Keys that are in the store already are replaced.
+// Import implements state.Importer. It reads and writes everything: where one snapshot has all that the store needs, open
+// the store on its files and Retain.
 func (s *Store) Import(dir string, r stream.KeyRange) (err error) {
 	src, err := Open(Options{Dir: dir, Instance: s.o.Instance, Merge: s.o.Merge, MemoryBytes: MinMemoryBytes, Log: s.o.Log})
 	if err != nil {

@@ -19,41 +19,14 @@ func TestStore(t *testing.T) {
 		}
 		instance++
 		s, err := pebble.Open(pebble.Options{
-			Dir: dir, Instance: fmt.Sprintf("i%d", instance), Merge: merge, MemoryBytes: pebble.MinMemoryBytes,
+			Dir: dir, Instance: fmt.Sprintf("i_%d", instance), Merge: merge, MemoryBytes: pebble.MinMemoryBytes,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	statetest.Run(t, statetest.Maker{
-		Open:   open,
-		Import: func(s state.Store, dir string, r stream.KeyRange) error { return s.(*pebble.Store).Import(dir, r) },
-	})
-}
-
-// TestRetain narrows a restored store to a part of its key groups.
-func TestRetain(t *testing.T) {
-	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(t.TempDir(), "s"), Instance: "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var w state.Writes
-	for kg := range 128 {
-		w.Add(state.OpSet, statetest.Key(kg, "k"), []byte("v"))
-	}
-	if err := s.Apply(&w); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Retain(stream.KeyRange{First: 5, Limit: 9}); err != nil {
-		t.Fatal(err)
-	}
-	if got := statetest.Dump(t, s, "", "\xff\xff\xff"); len(got) != 4 || got[string(statetest.Key(5, "k"))] != "v" {
-		t.Errorf("%v left", got)
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	statetest.Run(t, open)
 }
 
 // TestSnapshotIsIncremental: a table file that an earlier snapshot listed keeps its name.
@@ -93,8 +66,8 @@ func TestSnapshotIsIncremental(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	if _, err := pebble.Open(pebble.Options{Dir: t.TempDir(), Instance: "a_b"}); err == nil {
-		t.Error("accepted an instance with an underscore")
+	if _, err := pebble.Open(pebble.Options{Dir: t.TempDir(), Instance: "a/b"}); err == nil {
+		t.Error("accepted an instance with a slash")
 	}
 	if _, err := pebble.Open(pebble.Options{Dir: "/dev/null/x", Instance: "a"}); err == nil {
 		t.Error("opened a directory in a file")

@@ -19,13 +19,8 @@ import (
 	"github.com/bramble-stream/bramble/engine/stream"
 )
 
-// Maker opens stores of a kind.
-type Maker struct {
-	// Open makes an empty store, or one with the content of the snapshot files in dir when that is not "".
-	Open func(t testing.TB, dir string, merge state.MergeFunc) state.Store
-	// Import adds a key range of the snapshot files in dir.
-	Import func(s state.Store, dir string, r stream.KeyRange) error
-}
+// Opener makes an empty store, or one with the content of the snapshot files in dir when that is not "".
+type Opener func(t testing.TB, dir string, merge state.MergeFunc) state.Store
 
 // Join is a merge function that shows the order of its operands.
 func Join(dst, _, older, newer []byte) ([]byte, error) {
@@ -33,13 +28,14 @@ func Join(dst, _, older, newer []byte) ([]byte, error) {
 }
 
 // Run runs the suite.
-func Run(t *testing.T, m Maker) {
-	t.Run("model", func(t *testing.T) { testModel(t, m) })
-	t.Run("merge", func(t *testing.T) { testMerge(t, m) })
-	t.Run("mergeErrors", func(t *testing.T) { testMergeErrors(t, m) })
-	t.Run("ranges", func(t *testing.T) { testRanges(t, m) })
-	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, m) })
-	t.Run("import", func(t *testing.T) { testImport(t, m) })
+func Run(t *testing.T, open Opener) {
+	t.Run("model", func(t *testing.T) { testModel(t, open) })
+	t.Run("merge", func(t *testing.T) { testMerge(t, open) })
+	t.Run("mergeErrors", func(t *testing.T) { testMergeErrors(t, open) })
+	t.Run("ranges", func(t *testing.T) { testRanges(t, open) })
+	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, open) })
+	t.Run("import", func(t *testing.T) { testImport(t, open) })
+	t.Run("retain", func(t *testing.T) { testRetain(t, open) })
 }
 
 // Key makes a key in a key group.
@@ -95,9 +91,9 @@ func get(t testing.TB, s state.Store, key string) (string, bool) {
 }
 
 // testModel compares random writes with a map.
-func testModel(t *testing.T, m Maker) {
+func testModel(t *testing.T, open Opener) {
 	r := rand.New(rand.NewPCG(1, 2))
-	s := m.Open(t, "", Join)
+	s := open(t, "", Join)
 	defer closed(t, s)
 	model := map[string]string{}
 	for range 60 {
@@ -145,8 +141,8 @@ func closed(t testing.TB, s state.Store) {
 	}
 }
 
-func testMerge(t *testing.T, m Maker) {
-	s := m.Open(t, "", Join)
+func testMerge(t *testing.T, open Opener) {
+	s := open(t, "", Join)
 	defer closed(t, s)
 	write(t, s, state.OpMerge, "a", "1", state.OpMerge, "a", "2", state.OpSet, "b", "x")
 	write(t, s, state.OpMerge, "a", "3", state.OpMerge, "b", "y", state.OpDelete, "c", "")
@@ -160,8 +156,8 @@ func testMerge(t *testing.T, m Maker) {
 	}
 }
 
-func testMergeErrors(t *testing.T, m Maker) {
-	s := m.Open(t, "", nil)
+func testMergeErrors(t *testing.T, open Opener) {
+	s := open(t, "", nil)
 	defer closed(t, s)
 	var w state.Writes
 	w.Add(state.OpSet, []byte("a"), []byte("1"))
@@ -171,8 +167,8 @@ func testMergeErrors(t *testing.T, m Maker) {
 	}
 }
 
-func testRanges(t *testing.T, m Maker) {
-	s := m.Open(t, "", nil)
+func testRanges(t *testing.T, open Opener) {
+	s := open(t, "", nil)
 	defer closed(t, s)
 	for i := range 2000 {
 		write(t, s, state.OpSet, fmt.Sprintf("%04d", i), "v")
@@ -231,8 +227,8 @@ func Download(t testing.TB, snap state.Snapshot, have map[string][]byte) string 
 
 // testSnapshot takes several snapshots, each into the same storage by file name, reads one off the task's goroutine while the store
 // goes on, and restores each.
-func testSnapshot(t *testing.T, m Maker) {
-	s := m.Open(t, "", Join)
+func testSnapshot(t *testing.T, open Opener) {
+	s := open(t, "", Join)
 	storage := map[string][]byte{}
 	var wants []map[string]string
 	var dirs []string
@@ -256,7 +252,7 @@ func testSnapshot(t *testing.T, m Maker) {
 	}
 	closed(t, s)
 	for i, dir := range dirs {
-		r := m.Open(t, dir, Join)
+		r := open(t, dir, Join)
 		if got := Dump(t, r, "", all); !maps.Equal(got, wants[i]) {
 			t.Errorf("epoch %d: %d keys restored, want %d", i+1, len(got), len(wants[i]))
 		}
@@ -278,7 +274,7 @@ func testSnapshot(t *testing.T, m Maker) {
 		if err := snap.Close(); err != nil {
 			t.Error(err)
 		}
-		r2 := m.Open(t, dir, Join)
+		r2 := open(t, dir, Join)
 		if got := Dump(t, r2, "", all); !maps.Equal(got, want) {
 			t.Errorf("epoch %d: second restore differs", i+1)
 		}
@@ -287,13 +283,13 @@ func testSnapshot(t *testing.T, m Maker) {
 }
 
 // testImport puts parts of two stores' snapshots together.
-func testImport(t *testing.T, m Maker) {
+func testImport(t *testing.T, open Opener) {
 	want := map[string]string{}
-	dst := m.Open(t, "", Join)
+	dst := open(t, "", Join)
 	defer closed(t, dst)
 	r := stream.KeyRange{First: 10, Limit: 30}
 	for part := range 2 {
-		s := m.Open(t, "", Join)
+		s := open(t, "", Join)
 		for kg := part * 20; kg < part*20+20; kg++ {
 			k := string(Key(kg, "k"))
 			write(t, s, state.OpMerge, k, "a")
@@ -310,11 +306,25 @@ func testImport(t *testing.T, m Maker) {
 		if err := errors.Join(snap.Close(), s.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Import(dst, dir, r); err != nil {
+		if err := dst.(state.Importer).Import(dir, r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := Dump(t, dst, "", all); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
+}
+
+func testRetain(t *testing.T, open Opener) {
+	s := open(t, "", nil)
+	defer closed(t, s)
+	for kg := range 128 {
+		write(t, s, state.OpSet, string(Key(kg, "k")), "v")
+	}
+	if err := s.(state.Importer).Retain(stream.KeyRange{First: 5, Limit: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if got := Dump(t, s, "", all); len(got) != 4 || got[string(Key(5, "k"))] != "v" || got[string(Key(8, "k"))] != "v" {
+		t.Errorf("%q left", got)
 	}
 }
