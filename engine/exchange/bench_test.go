@@ -14,6 +14,13 @@ import (
 var sensorSchema = vec.NewSchema(
 	vec.Field{Name: "ts", Type: vec.TypeTimestampLTZ}, vec.Field{Name: "id", Type: vec.TypeString}, vec.Field{Name: "v", Type: vec.TypeFloat64})
 
+// plainBatch is a sensorBatch without a dictionary.
+func plainBatch() *vec.Batch {
+	b := sensorBatch()
+	b.Col(1).Plain()
+	return b
+}
+
 func sensorBatch() *vec.Batch {
 	d := newTestDict()
 	for i := range 1000 {
@@ -31,7 +38,7 @@ func sensorBatch() *vec.Batch {
 }
 
 // exchangeLoop sends n batches to targets and receives them, on one goroutine: what the exchange itself costs.
-func exchangeLoop(tb testing.TB, p graph.Partition, targets int) func() {
+func exchangeLoop(tb testing.TB, p graph.Partition, targets int, b *vec.Batch) func() {
 	var gates []*Gate
 	var chans []Channel
 	for range targets {
@@ -43,7 +50,6 @@ func exchangeLoop(tb testing.TB, p graph.Partition, targets int) func() {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b := sensorBatch()
 	return func() {
 		if err := w.Emit(b); err != nil {
 			tb.Fatal(err)
@@ -62,7 +68,7 @@ func exchangeLoop(tb testing.TB, p graph.Partition, targets int) func() {
 
 func TestExchangeDoesNotAllocate(t *testing.T) {
 	for _, p := range []graph.Partition{graph.Hash, graph.Rebalance, graph.Broadcast} {
-		step := exchangeLoop(t, p, 4)
+		step := exchangeLoop(t, p, 4, sensorBatch())
 		for range 100 {
 			step()
 		}
@@ -76,9 +82,19 @@ func BenchmarkInProcess(b *testing.B) {
 	for _, c := range []struct {
 		p       graph.Partition
 		targets int
-	}{{graph.Forward, 1}, {graph.Hash, 1}, {graph.Hash, 4}, {graph.Rebalance, 4}, {graph.Broadcast, 4}} {
-		b.Run(fmt.Sprintf("%s-%d", c.p, c.targets), func(b *testing.B) {
-			step := exchangeLoop(b, c.p, c.targets)
+		keys    string
+		batch   *vec.Batch
+	}{
+		{graph.Forward, 1, "dict", sensorBatch()},
+		{graph.Hash, 1, "dict", sensorBatch()},
+		{graph.Hash, 4, "dict", sensorBatch()},
+		{graph.Hash, 1, "plain", plainBatch()},
+		{graph.Hash, 4, "plain", plainBatch()},
+		{graph.Rebalance, 4, "dict", sensorBatch()},
+		{graph.Broadcast, 4, "dict", sensorBatch()},
+	} {
+		b.Run(fmt.Sprintf("%s-%d-%s", c.p, c.targets, c.keys), func(b *testing.B) {
+			step := exchangeLoop(b, c.p, c.targets, c.batch)
 			b.ReportAllocs()
 			for b.Loop() {
 				step()

@@ -42,7 +42,7 @@ func (p *Pool) Get() *vec.Batch {
 // Put takes a batch back; nobody may use it any more.
 func (p *Pool) Put(b *vec.Batch) {
 	if invariants.Enabled {
-		mangle(b.Cols())
+		vec.Mangle(b) // whoever kept it sees nonsense
 	}
 	if b.MemSize() > keepBytesMax {
 		return
@@ -53,17 +53,4 @@ func (p *Pool) Put(b *vec.Batch) {
 		p.mu.free = append(p.mu.free, b)
 	}
 	p.mu.Unlock()
-}
-
-// mangle overwrites values, so that whoever kept a batch that was lent shows.
-func mangle(cols []*vec.Col) {
-	for _, c := range cols {
-		data := c.Buffers().Data
-		for i := range data {
-			data[i] = 0xdb
-		}
-		for i := range c.Type().Fields {
-			mangle([]*vec.Col{c.Kid(i)})
-		}
-	}
 }

@@ -1,6 +1,9 @@
 package vec
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // AppendNull appends a NULL row.
 func (c *Col) AppendNull() {
@@ -140,6 +143,10 @@ func (c *Col) AppendSel(src *Col, sel []int) {
 	if sel == nil {
 		n = src.n
 	}
+	if c.dict == nil && src.dict == nil && c.typ.Kind.IsBinaryLike() {
+		c.appendStrings(src, sel, n)
+		return
+	}
 	w := c.width()
 	sameLayout := (c.dict == nil) == (src.dict == nil) && (c.dict == nil || c.dict.ID == src.dict.ID)
 	if w == 0 || !sameLayout {
@@ -173,6 +180,44 @@ func (c *Col) AppendSel(src *Col, sel []int) {
 		for j, i := range sel {
 			copy(c.data[(at+j)*w:(at+j+1)*w], src.data[i*w:(i+1)*w])
 		}
+	}
+}
+
+// appendStrings appends n rows of a plain String or Bytes column to another one: those that sel lists, or the first.
+func (c *Col) appendStrings(src *Col, sel []int, n int) {
+	if n == 0 {
+		return
+	}
+	at, end := c.n, len(c.data)
+	c.offsets = slices.Grow(c.offsets, n)[:at+n+1]
+	off := c.offsets[at+1:]
+	if sel == nil {
+		lo, hi := src.offsets[0], src.offsets[n]
+		c.growData(end + int(hi-lo))
+		copy(c.data[end:], src.data[lo:hi])
+		for j := range off {
+			off[j] = int32(end) + src.offsets[j+1] - lo
+		}
+	} else {
+		size := end
+		for j, i := range sel {
+			size += int(src.offsets[i+1] - src.offsets[i])
+			off[j] = int32(size)
+		}
+		c.growData(size)
+		for _, i := range sel {
+			end += copy(c.data[end:], src.data[src.offsets[i]:src.offsets[i+1]])
+		}
+	}
+	c.n = at + n
+	if len(c.valid) > 0 {
+		c.valid = c.valid.grow(c.n)
+		for r := at; r < c.n; r++ {
+			c.valid.Set(r)
+		}
+	}
+	if len(src.valid) > 0 {
+		c.appendValid(src.valid, sel, at)
 	}
 }
 
