@@ -8,7 +8,7 @@ import (
 )
 
 // NumToBig sets z to the unscaled value of n and returns z. Use it, and NumFromBig, instead of decimal128's BigInt and FromBigInt, and of all
-// that rests on those (ToString, FromString, Mul, Div): they take a big.Word for 64 bits, which it is not on 32-bit ARM.
+// that rests on those (ToString, FromString, Div, Rescale): they take a big.Word for 64 bits, which it is not on 32-bit ARM.
 func NumToBig(z *big.Int, n Num) *big.Int {
 	hi, lo := uint64(n.HighBits()), n.LowBits()
 	neg := n.HighBits() < 0

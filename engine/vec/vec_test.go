@@ -52,6 +52,10 @@ func TestAppend(t *testing.T) {
 		mustEqual(t, "source", colText(src), all)
 		dst.Plain()
 		mustEqual(t, "Plain", colText(dst), want)
+		cut := rapid.IntRange(0, dst.Len()).Draw(t, "cut")
+		dst.Truncate(cut)
+		dst.AppendSel(src, nil)
+		mustEqual(t, "Truncate", colText(dst), append(append([]string{}, want[:cut]...), all...))
 	})
 }
 
@@ -255,5 +259,29 @@ func TestTypeString(t *testing.T) {
 	}
 	if !typ.Equal(typ.Nullable()) || typ.Equal(TypeInt32) {
 		t.Error("Equal")
+	}
+}
+
+func TestValidity(t *testing.T) {
+	a, b := NewCol(TypeInt64), NewCol(TypeInt64)
+	a.Resize(70)
+	b.Resize(70)
+	a.SetNull(3)
+	b.CopyValidFrom(a)
+	b.SetNull(69)
+	if !b.IsNull(3) || !b.IsNull(69) || a.IsNull(69) {
+		t.Error("CopyValidFrom")
+	}
+	var c Col
+	c.AliasValid(b, a.Valid())
+	if c.IsNull(69) || !c.IsNull(3) || c.Len() != 70 {
+		t.Error("AliasValid")
+	}
+	b.ClearValid()
+	if b.HasNulls() || b.IsNull(3) {
+		t.Error("ClearValid")
+	}
+	if n := b.MemSize(); n < 70*8 || n > 10000 {
+		t.Errorf("MemSize is %d", n)
 	}
 }
