@@ -147,9 +147,15 @@ func (ch *Channel) Send(e stream.Element) error {
 }
 
 func (ch *Channel) put(e stream.Element) error {
+	if e.Kind == stream.KindBatch {
+		// Looked at before SizeMax, which is an int: several wide columns pass 2^31 together.
+		if size := exchange.DataBytes(e.Batch); size > frameBytesMax {
+			return ch.cut(e.Batch, size)
+		}
+	}
 	size := ch.enc.SizeMax(e)
 	if size > frameBytesMax && e.Kind == stream.KindBatch {
-		return ch.cut(e.Batch, size)
+		return ch.cut(e.Batch, int64(size))
 	}
 	if ch.frame != nil && len(*ch.frame)+size > cap(*ch.frame) {
 		if err := ch.Flush(); err != nil {
@@ -175,7 +181,7 @@ func (ch *Channel) put(e stream.Element) error {
 }
 
 // cut sends a batch that does not fit a frame in two halves.
-func (ch *Channel) cut(b *vec.Batch, size int) error {
+func (ch *Channel) cut(b *vec.Batch, size int64) error {
 	n := b.Len()
 	if n <= 1 {
 		return fmt.Errorf("a row of %d MiB, of at most %d MiB between taskmanagers", size>>20, frameBytesMax>>20)
