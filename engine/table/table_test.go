@@ -549,54 +549,65 @@ func TestKeyedSweep(t *testing.T) {
 
 func decOf(n int) vec.Num { return decimal128.FromI64(int64(n)) }
 
-// TestWindowedOverPebble spills to a real store, restores from its snapshot into another, and goes on there.
-func TestWindowedOverPebble(t *testing.T) {
-	open := func(dir, instance string, s *state.Store) func(state.MergeFunc) (state.Store, error) {
-		return func(m state.MergeFunc) (state.Store, error) {
+const pebbleKeys = 20_000
+
+// fillSpaces adds pebbleKeys keys once to namespaces 0 and 1.
+func fillSpaces(t *testing.T, w *Windowed) {
+	t.Helper()
+	c := vec.NewCol(vec.TypeInt64)
+	for i := range int64(pebbleKeys) {
+		vec.AppendValue(c, i)
+		if c.Len() == vec.MaxRows || i == pebbleKeys-1 {
+			for ns := range int64(2) {
+				if err := w.Add(ns, []*vec.Col{c}, []*vec.Col{nil, c}, nil, c.Len(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Reset()
+		}
+	}
+}
+
+// checkCounts checks that every key has come each times.
+func checkCounts(t *testing.T, w *Windowed, nss []int64, each int64) {
+	t.Helper()
+	n := 0
+	err := w.Emit(nss, func(_, values []*vec.Col, rows int) error {
+		for _, v := range vec.Values[int64](values[0]) {
+			if v != each {
+				return fmt.Errorf("a key came %d times, want %d", v, each)
+			}
+		}
+		n += rows
+		return nil
+	})
+	if err != nil || n != pebbleKeys {
+		t.Fatal(n, err)
+	}
+}
+
+// overPebble is a table over a store in dir, small enough to spill.
+func overPebble(t *testing.T, dir, instance string, s *state.Store) *Windowed {
+	t.Helper()
+	w, err := NewWindowed(Options{
+		Keys: []vec.Type{vec.TypeInt64}, Aggs: testAggs, BudgetBytes: 256 << 10,
+		Open: func(m state.MergeFunc) (state.Store, error) {
 			var err error
 			*s, err = pebble.Open(pebble.Options{Dir: dir, Instance: instance, Merge: m, MemoryBytes: pebble.MinMemoryBytes})
 			return *s, err
-		}
-	}
-	var first, second state.Store
-	o := Options{Keys: []vec.Type{vec.TypeInt64}, Aggs: testAggs, BudgetBytes: 256 << 10}
-	o.Open = open(filepath.Join(t.TempDir(), "a"), "a", &first)
-	w, err := NewWindowed(o)
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const keys = 20_000
-	fill := func(w *Windowed) {
-		c := vec.NewCol(vec.TypeInt64)
-		for i := range int64(keys) {
-			vec.AppendValue(c, i)
-			if c.Len() == vec.MaxRows || i == keys-1 {
-				for ns := range int64(2) {
-					if err := w.Add(ns, []*vec.Col{c}, []*vec.Col{nil, c}, nil, c.Len(), nil); err != nil {
-						t.Fatal(err)
-					}
-				}
-				c.Reset()
-			}
-		}
-	}
-	count := func(w *Windowed, nss []int64, each int64) {
-		t.Helper()
-		n := 0
-		err := w.Emit(nss, func(_, values []*vec.Col, rows int) error {
-			for _, v := range vec.Values[int64](values[0]) {
-				if v != each {
-					return fmt.Errorf("a key came %d times, want %d", v, each)
-				}
-			}
-			n += rows
-			return nil
-		})
-		if err != nil || n != keys {
-			t.Fatal(n, err)
-		}
-	}
-	fill(w)
+	return w
+}
+
+// TestWindowedOverPebble spills to a real store, restores from its snapshot into another, and goes on there.
+func TestWindowedOverPebble(t *testing.T) {
+	var first, second state.Store
+	w := overPebble(t, filepath.Join(t.TempDir(), "a"), "a", &first)
+	fillSpaces(t, w)
 	if err := w.Snapshot(); err != nil {
 		t.Fatal(err)
 	}
@@ -605,24 +616,20 @@ func TestWindowedOverPebble(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := statetest.Download(t, snap, map[string][]byte{})
-	fill(w)
-	count(w, []int64{0, 1}, 4)
-	count(w, []int64{1}, 2)
-	o.Open = open(dir, "b", &second)
-	r, err := NewWindowed(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fillSpaces(t, w)
+	checkCounts(t, w, []int64{0, 1}, 4)
+	checkCounts(t, w, []int64{1}, 2)
+	r := overPebble(t, dir, "b", &second)
 	if err := r.Restore(); err != nil {
 		t.Fatal(err)
 	}
-	count(r, []int64{0}, 1)
-	fill(r)
-	count(r, []int64{0, 1}, 4)
+	checkCounts(t, r, []int64{0}, 1)
+	fillSpaces(t, r)
+	checkCounts(t, r, []int64{0, 1}, 4)
 	if err := r.Drop(0); err != nil {
 		t.Fatal(err)
 	}
-	count(r, []int64{0, 1}, 2)
+	checkCounts(t, r, []int64{0, 1}, 2)
 	if w.Spills() == 0 || r.Spills() == 0 {
 		t.Errorf("%d and %d spills", w.Spills(), r.Spills())
 	}

@@ -16,7 +16,8 @@ type Options struct {
 	Aggs []agg.Spec
 	// Retract says that rows may be taken back.
 	Retract bool
-	// BudgetBytes is how much memory hot state may take before it goes to the store; 0: no limit.
+	// BudgetBytes is how much memory hot state may take before it goes to the store; 0: no limit. Growing tables and evicting may
+	// take half as much again for a moment.
 	BudgetBytes int64
 	// Open opens the store when it is first needed: op.Context.OpenState. nil: nothing is ever spilled or snapshotted, and the owner
 	// watches MemBytes.
