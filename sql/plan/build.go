@@ -34,6 +34,8 @@ type port struct {
 	vertex, op int
 	tag        string
 	schema     *vec.Schema
+	// changes says that rows are taken back and changed: those that are equal must keep their order.
+	changes bool
 }
 
 // sideSink is a table that takes rows routed aside.
@@ -112,13 +114,28 @@ func (b *builder) after(n *graph.Node, in []port, mustChain bool) port {
 	}
 	out := b.vertex(n, par)
 	for _, i := range in {
-		part := graph.Forward
-		if b.job.Vertices[i.vertex].Parallelism != par {
-			part = graph.Rebalance
+		if b.job.Vertices[i.vertex].Parallelism == par {
+			b.edge(i, out, graph.Forward, nil)
+		} else {
+			b.spread(i, out, nil)
 		}
-		b.edge(i, out, part, nil)
 	}
 	return out
+}
+
+// spread distributes rows over another number of tasks: by key where there is one, and a changelog by all columns, so that the row that takes
+// another back comes to the same task after it.
+func (b *builder) spread(from, to port, keys []int) {
+	if len(keys) == 0 && from.changes {
+		for i := range from.schema.Fields {
+			keys = append(keys, i)
+		}
+	}
+	if len(keys) == 0 {
+		b.edge(from, to, graph.Rebalance, nil)
+		return
+	}
+	b.edge(from, to, graph.Hash, keys)
 }
 
 // shuffled puts n into a vertex of its own to which rows come by key. Without keys there is one task.
@@ -174,6 +191,11 @@ func (b *builder) emit(r *rel) []port {
 		out = []port{b.group(r)}
 	case relSink:
 	}
+	if r.kind != relUnion {
+		for i := range out {
+			out[i].changes = updating(r)
+		}
+	}
 	b.ports[r] = out
 	return out
 }
@@ -211,7 +233,8 @@ func (b *builder) beforeOf(r *rel) bool {
 
 func (b *builder) source(r *rel) port {
 	spec := graph.SourceSpec{Table: r.scan.spec(), Bounded: r.scan.bounded}
-	out := b.vertex(b.relNode(r, graph.KindSource, "Source: "+r.scan.table.name, spec), b.par)
+	par := min(parallelismOf(r.scan.options, optScanParallelism, b.par), b.job.MaxParallelism)
+	out := b.vertex(b.relNode(r, graph.KindSource, "Source: "+r.scan.table.name, spec), par)
 	b.routeBad(r, out)
 	return out
 }
@@ -334,7 +357,19 @@ func (b *builder) sink(r *rel) {
 	in := b.emit(r.ins[0])
 	n := b.node(graph.KindSink, "Sink: "+r.sink.name, b.ids.id(r), graph.SinkSpec{Table: r.sink.spec, Mode: r.mode}, nil, r.where, r.text)
 	b.info[n] = nodeInfo{detail: b.sinkDetail(r.sink.spec, r.mode)}
-	b.after(n, in, false)
+	par := 1
+	for _, i := range in {
+		par = max(par, b.job.Vertices[i.vertex].Parallelism)
+	}
+	own := min(parallelismOf(r.sink.spec.Options, optSinkParallelism, par), b.job.MaxParallelism)
+	if own == par {
+		b.after(n, in, false)
+		return
+	}
+	out := b.vertex(n, own)
+	for _, i := range in {
+		b.spread(i, out, r.sink.spec.PrimaryKey)
+	}
 }
 
 // aside notes rows routed to a table.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -14,7 +15,7 @@ import (
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
-// tableOptions are the options that every table of a source takes, whatever its connector.
+// tableOptions are the options that every table takes, whatever its connector.
 var tableOptions = []op.Option{
 	{Key: optIdle, Kind: op.OptionDuration, Only: "source"},
 	{Key: optMaxFuture, Kind: op.OptionDuration, Only: "source"},
@@ -22,6 +23,8 @@ var tableOptions = []op.Option{
 	{Key: optBad, Kind: op.OptionEnum, Enum: []string{"fail", "drop", "dead-letter"}, Default: "drop", Only: "source"},
 	{Key: optBadTable, Only: "source"},
 	{Key: optLate, Default: "drop", Only: "source"},
+	{Key: optScanParallelism, Kind: op.OptionInt, Only: "source"},
+	{Key: optSinkParallelism, Kind: op.OptionInt, Only: "sink"},
 }
 
 // The keys of tableOptions.
@@ -33,6 +36,9 @@ const (
 	optBadTable  = "bad-records.table"
 	optLate      = "late-records"
 	optConnector = "connector"
+
+	optScanParallelism = "scan.parallelism"
+	optSinkParallelism = "sink.parallelism"
 )
 
 // Defaults of tableOptions. A sensor with a wrong clock is seldom less than a day ahead; half a minute is
@@ -190,6 +196,14 @@ func canonical(c *op.Connector, key, value string) string {
 	return value
 }
 
+// parallelismOf reads scan.parallelism or sink.parallelism; def where it is not given.
+func parallelismOf(options map[string]string, key string, def int) int {
+	if n, err := strconv.Atoi(options[key]); err == nil {
+		return n
+	}
+	return def
+}
+
 var durationUnits = map[string]time.Duration{
 	"":  time.Millisecond,
 	"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour,
@@ -257,6 +271,11 @@ func (p *planner) checkUse(t *table, spec *graph.TableSpec, asSink bool) error {
 		sort.Strings(missing)
 		return p.errorf(t.def, "", "table %q lacks the option %s that connector %q needs as a %s",
 			t.name, strings.Join(missing, ", "), t.connector.Name, use)
+	}
+	for key, v := range map[string]string{optScanParallelism: spec.Options[optScanParallelism], optSinkParallelism: spec.Options[optSinkParallelism]} {
+		if n := parallelismOf(spec.Options, key, 1); n < 1 || n > parallelismMax {
+			return p.errorf(p.optionNode(t, errors.New(strconv.Quote(key))), "", "option %q is %q; it must be from 1 to %d", key, v, parallelismMax)
+		}
 	}
 	if t.connector.Check != nil {
 		if err := t.connector.Check(spec, asSink); err != nil {
