@@ -54,7 +54,7 @@ type Case struct {
 	// Configs are the ways to run it; nil means Configs().
 	Configs  []Config
 	Location *time.Location
-	// Splits is how many splits the source has; 0 means 1.
+	// Splits is how many splits the source has; 0 means 1, -1 none.
 	Splits int
 	// Start is the clock at the beginning.
 	Start stream.Time
@@ -161,7 +161,11 @@ type Errorer interface {
 func Execute(t Errorer, c Case, cfg Config) (Result, error) {
 	t.Helper()
 	r := &runner{t: t, c: c, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), clock: FakeClock{c.Start}}
-	r.source = op.SourceInfo{Splits: max(c.Splits, 1), Ended: make([]bool, max(c.Splits, 1))}
+	splits := max(c.Splits, 0)
+	if c.Splits == 0 {
+		splits = 1
+	}
+	r.source = op.SourceInfo{Splits: splits, Ended: make([]bool, splits)}
 	r.buf = vec.NewBatch(c.In)
 	return r.execute()
 }

@@ -120,8 +120,8 @@ func (t *tracker) tick(now, wallNow stream.Time) action {
 			lowIdle = min(lowIdle, wm)
 		}
 	}
-	if live == 0 {
-		return action{} // the runtime sends the last watermark
+	if live == 0 && len(t.splits) > 0 {
+		return action{} // all have ended: the runtime sends the last watermark
 	}
 	var a action
 	allIdle := active == 0
@@ -144,6 +144,9 @@ func (t *tracker) tick(now, wallNow stream.Time) action {
 // next is when tick has to be called again although nothing comes in.
 func (t *tracker) next() stream.Time {
 	at, now := stream.MaxTime, t.ticked
+	if len(t.splits) == 0 && !t.idle {
+		return now // there are more tasks than splits: this one holds back nobody
+	}
 	for i := range t.splits {
 		s := &t.splits[i]
 		if s.ended {

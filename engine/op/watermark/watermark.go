@@ -59,7 +59,11 @@ func (o *Op) Open(ctx *op.Context) error {
 	if o.program, err = expr.Compile([]*expr.Expr{o.spec.Expr}, env); err != nil {
 		return fmt.Errorf("compile watermark: %w", err)
 	}
-	o.track = newTracker(config{o.spec.IdleMS, o.spec.FallbackMS}, o.splits(), o.now())
+	splits := 1
+	if ctx.Source != nil {
+		splits = ctx.Source.Splits
+	}
+	o.track = newTracker(config{o.spec.IdleMS, o.spec.FallbackMS}, splits, o.now())
 	o.view = vec.NewBatch(o.in)
 	if ctx.Side != nil {
 		if side := ctx.Side(graph.TagBad); side != nil {
@@ -71,7 +75,7 @@ func (o *Op) Open(ctx *op.Context) error {
 
 func (o *Op) now() stream.Time { return o.ctx.Clock.Now().UnixMilli() }
 
-// splits is how many splits the task's source has, at least one.
+// splits is how many splits there are when rows have come.
 func (o *Op) splits() int {
 	if o.ctx.Source == nil {
 		return 1

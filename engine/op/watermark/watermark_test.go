@@ -182,6 +182,14 @@ func TestIdleSplits(t *testing.T) {
 	})
 }
 
+func TestNoSplits(t *testing.T) {
+	run(t, graph.WatermarkSpec{}, optest.Case{
+		Name: "no splits", Splits: -1,
+		Script: "clock 1\nclock 2\nend",
+		Want:   "idle\nwm max",
+	})
+}
+
 func TestFallback(t *testing.T) {
 	run(t, graph.WatermarkSpec{FallbackMS: 2000}, optest.Case{
 		Name: "fallback", Start: 100_000,

@@ -155,7 +155,7 @@ func (o *local) part(b *vec.Batch, p part, out op.Output) error {
 	case gap:
 		return nil
 	case late:
-		return o.late.add(b, p.sel, p.n)
+		return o.late.add(b, p.sel, p.n, nil)
 	case o.pass > 0:
 		o.pass -= int64(p.n)
 		return o.passOn(b, p, out)

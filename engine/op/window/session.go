@@ -87,7 +87,7 @@ func (o *sessionOp) Process(_ int, b *vec.Batch, _ op.Output) error {
 	o.flushRows()
 	o.cur = nil
 	if len(o.lateSel) > 0 {
-		if err := o.late.add(b, o.lateSel, len(o.lateSel)); err != nil {
+		if err := o.late.add(b, o.lateSel, len(o.lateSel), nil); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,8 @@ type sliced struct {
 	batches uint32
 	divider divider
 	late    lateRows
+	// countAt is the partial column that says how many records a partial row stands for, -1 for none: then a late one counts as one.
+	countAt int
 	// closed: windows with ends at or below it have fired. Local time.
 	closed int64
 	// latest is the processing time of the last row; it does not go back when the clock is set back.
@@ -45,7 +47,7 @@ var (
 )
 
 func newSliced(spec graph.WindowSpec, in, out *vec.Schema) (op.Operator, error) {
-	o := &sliced{spec: spec, in: in, out: out, closed: stream.MinTime, latest: stream.MinTime}
+	o := &sliced{spec: spec, in: in, out: out, closed: stream.MinTime, latest: stream.MinTime, countAt: countAt(spec.Aggs)}
 	if spec.Windowing.Kind != graph.Attached {
 		var err error
 		if o.shape, err = newShape(spec.Windowing); err != nil {
@@ -116,9 +118,13 @@ func (o *sliced) Process(_ int, b *vec.Batch, _ op.Output) error {
 	}
 	o.keys = pick(o.keys[:0], b, o.keyAt)
 	cols := b.Cols()
+	var counts *vec.Col
 	global := o.spec.Stage == graph.Global
 	if global {
 		cols = cols[partialsAt(o.spec):]
+		if o.countAt >= 0 {
+			counts = cols[o.countAt]
+		}
 	}
 	for _, p := range parts {
 		next, ok := o.nextEnd(p.slice)
@@ -128,7 +134,7 @@ func (o *sliced) Process(_ int, b *vec.Batch, _ op.Output) error {
 		switch {
 		case !ok && next == inGap:
 		case !ok:
-			if err := o.late.add(b, p.sel, p.n); err != nil {
+			if err := o.late.add(b, p.sel, p.n, counts); err != nil {
 				return err
 			}
 		case global:

@@ -105,6 +105,18 @@ func checkGlobalInput(spec graph.WindowSpec, in *vec.Schema) error {
 	return nil
 }
 
+// countAt is which partial column counts all records of a row, -1 when none does.
+func countAt(specs []agg.Spec) int {
+	at := 0
+	for _, a := range specs {
+		if a.Func == "COUNT" && len(a.Args) == 0 && a.Filter < 0 && !a.Distinct {
+			return at
+		}
+		at += len(agg.PartialTypes(a))
+	}
+	return -1
+}
+
 // defaultMemory is the budget of an operator that the runtime gives none.
 const defaultMemory = 32 << 20
 
@@ -123,9 +135,21 @@ func (l *lateRows) open(ctx *op.Context, in *vec.Schema) {
 	l.view = vec.NewBatch(in)
 }
 
-// add takes rows of b: sel lists them, nil all n.
-func (l *lateRows) add(b *vec.Batch, sel []int, n int) error {
-	l.ctx.Metrics.Late.Add(int64(n))
+// add takes rows of b: sel lists them, nil all n. counts, where it is not nil, says how many records a row stands for.
+func (l *lateRows) add(b *vec.Batch, sel []int, n int, counts *vec.Col) error {
+	records := int64(n)
+	if counts != nil {
+		records = 0
+		v := vec.Values[int64](counts)
+		for k := range n {
+			i := k
+			if sel != nil {
+				i = sel[k]
+			}
+			records += v[i]
+		}
+	}
+	l.ctx.Metrics.Late.Add(records)
 	if l.side == nil {
 		return nil
 	}

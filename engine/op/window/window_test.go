@@ -308,6 +308,26 @@ func TestAttachedTwoStages(t *testing.T) {
 	})
 }
 
+// TestLatePartials: a partial row counts as the records that it stands for.
+func TestLatePartials(t *testing.T) {
+	spec := modelSpec(graph.Windowing{Kind: graph.Tumble, SizeMS: 10}, graph.Global)
+	optest.Run(t, optest.Case{
+		Name: "late partials", In: modelMid, Out: modelOut, Keys: []int{0}, Late: 5,
+		New: func() (op.Operator, error) { return New(spec, modelMid, modelOut) },
+		Script: `
+			a, 10, 2, 5, 4
+			a, 10, 1, 1, 1
+			wm 9
+			a, 10, 4, 5, 4
+			b, 10, 1, 5, 4
+			end`,
+		Want: `
+			a, 3, 6, 4, 0, 10, 9
+			wm 9
+			wm max`,
+	})
+}
+
 // TestKeysOfManyTypes has NULLs in keys, FILTER and DISTINCT, over slices that are merged.
 func TestKeysOfManyTypes(t *testing.T) {
 	in := optest.Schema("a INT, d DECIMAL:10:2, f DOUBLE, s STRING, v BIGINT, p BOOLEAN, ts TIMESTAMP")
