@@ -221,7 +221,7 @@ func (t *taskRun) collect(ch chan<- prometheus.Metric, tm string) {
 	send(descBusy, counter, r.Busy.Seconds(), t.vertexLabel())
 	send(descIdle, counter, r.Idle.Seconds(), t.vertexLabel())
 	send(descBackpressured, counter, r.BackPressured.Seconds(), t.vertexLabel())
-	for _, o := range r.Operators {
+	for i, o := range r.Operators { // in the order of the vertex's
 		name, m := t.job.labels[o.ID], o.Metrics
 		send(descRecordsIn, counter, float64(m.RecordsIn.Load()), name)
 		send(descRecordsOut, counter, float64(m.RecordsOut.Load()), name)
@@ -234,6 +234,10 @@ func (t *taskRun) collect(ch chan<- prometheus.Metric, tm string) {
 		// The final watermark is beyond time; a graph of it would show nothing else any more.
 		if wm := m.Watermark.Load(); wm != stream.MinTime && wm != stream.MaxTime {
 			send(descWatermark, gauge, float64(wm)/1000, name)
+		}
+		// Markers pass a chain within the same microseconds: where they enter a task, and where they leave the job, says it all.
+		if spec := t.vertex.Ops[i]; i > 0 && spec.Kind != graph.KindSink {
+			continue
 		}
 		counts, sumMS := o.Latency.Counts()
 		buckets, total := map[float64]uint64{}, uint64(0)

@@ -182,7 +182,7 @@ func (tm *TaskManager) act(parent, ctx context.Context, stream pb.TaskManagerSer
 	x := newExecutor(tasksCtx, tm, accepted.LeaderEpoch)
 	defer func() {
 		stopTasks(errSessionOver)
-		if n := x.wait(); n > 0 {
+		if n := x.wait(); n > 0 && parent.Err() == nil {
 			tm.cfg.Log.Warn("tasks cancelled: this version does not carry on without its jobmanager", "tasks", n)
 		}
 	}()

@@ -147,11 +147,14 @@ func TestStopSaysGoodbye(t *testing.T) {
 		if err := accept(stream, time.Minute); err != nil {
 			return err
 		}
+		if _, err := stream.Recv(); err != nil { // a heartbeat: it knows that it is accepted
+			return err
+		}
 		events <- "accepted"
 		for {
 			if _, err := stream.Recv(); err != nil {
 				events <- err.Error()
-				return nil
+				return err
 			}
 		}
 	}})
@@ -189,7 +192,7 @@ func TestCommandsThatMakeNoSense(t *testing.T) {
 		for {
 			msg, err := stream.Recv()
 			if err != nil {
-				return nil //nolint:nilerr // the test is over
+				return err // the test is over
 			}
 			switch m := msg.Message.(type) {
 			case *pb.ConnectRequest_DeployResult:

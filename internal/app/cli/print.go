@@ -131,6 +131,11 @@ func watermark(ms *int64) string {
 	return time.UnixMilli(*ms).UTC().Format("2006-01-02 15:04:05.000Z")
 }
 
+// duration is exact to the second, for what took less than ten to the hundredth.
 func duration(ms int64) string {
-	return (time.Duration(ms) * time.Millisecond).Round(time.Second).String()
+	d := time.Duration(ms) * time.Millisecond
+	if d < 10*time.Second {
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
 }
