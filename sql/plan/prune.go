@@ -323,3 +323,39 @@ func (w *windowSpec) mapped(f func(int) int) *windowSpec {
 	}
 	return &c
 }
+
+// narrowShuffles puts a calc before aggregations whose input has columns for other consumers, so that only what they read is sent to them.
+func (p *planner) narrowShuffles() {
+	for _, r := range p.order() {
+		if r.kind != relGroup && r.kind != relWindow {
+			continue
+		}
+		in := r.ins[0]
+		need := make(colSet, len(in.cols))
+		p.requireKeyed(r, allOf(len(r.cols)), need)
+		keepOne(in, need)
+		at := need.kept()
+		var exprs []*expr.Expr
+		var cols []column
+		for i, ok := range need {
+			if ok {
+				e := in.colExpr(i)
+				exprs, cols = append(exprs, e), append(cols, derive(in, e, in.cols[i].name))
+			}
+		}
+		if len(exprs) == len(in.cols) {
+			continue
+		}
+		colAt := func(i int) int { return at[i] }
+		r.ins = []*rel{calcOver(in, nil, exprs, cols, r.where, r.text)}
+		r.keys, r.aggs, r.windows = mapInts(r.keys, colAt), mapAggs(r.aggs, colAt), r.windows.mapped(colAt)
+	}
+}
+
+func allOf(n int) colSet {
+	s := make(colSet, n)
+	for i := range s {
+		s[i] = true
+	}
+	return s
+}

@@ -25,6 +25,7 @@ func (p *planner) optimize() {
 	p.dropLateOverSessions()
 	p.prune()
 	p.pruneFields()
+	p.narrowShuffles()
 	for range roundsMax {
 		if !p.rewrite() {
 			break
