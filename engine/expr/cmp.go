@@ -347,10 +347,18 @@ func fuse(n *node) filterCond {
 func selectConst[T ordered](op cmpOp, c T) func(a Arg, rows int, sel, dst []int) []int {
 	return func(a Arg, rows int, sel, dst []int) []int {
 		v, valid := vec.Values[T](a.Col), a.Valid()
-		if sel == nil {
-			sel = allRows(rows)
+		switch {
+		case sel != nil:
+			dst = dst[:len(sel)]
+		case rows <= len(identityRows):
+			sel, dst = identityRows[:rows], dst[:rows]
+		default:
+			dst = dst[:rows]
+			for i := range dst {
+				dst[i] = i
+			}
+			sel = dst
 		}
-		dst = dst[:len(sel)]
 		k := selectLoop(op, v, c, sel, dst)
 		if valid == nil {
 			return dst[:k]
@@ -410,15 +418,3 @@ var identityRows = func() []int {
 	}
 	return s
 }()
-
-// allRows returns the selection of all rows, without allocation up to vec.MaxRows.
-func allRows(rows int) []int {
-	if rows <= len(identityRows) {
-		return identityRows[:rows]
-	}
-	s := make([]int, rows)
-	for i := range s {
-		s[i] = i
-	}
-	return s
-}

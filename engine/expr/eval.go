@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 	"unsafe"
 
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/invariants"
 )
 
 // evaluator runs nodes over one batch after another.
@@ -36,6 +38,9 @@ func (ev *evaluator) eval(n *node, sel []int) (Arg, error) {
 	switch n.kind {
 	case nodeCol:
 		n.res = Arg{Col: ev.b.Col(n.expr.Col), mask: -1}
+		if invariants.Enabled && (n.res.Kind() != n.expr.Type.Kind || n.res.Len() < ev.b.Rows()) {
+			invariants.Failf("column %d is %s of %d rows, the expression takes %s of %d", n.expr.Col, n.res.Type(), n.res.Len(), n.expr.Type, ev.b.Rows())
+		}
 	case nodeCall:
 		err = ev.call(n, sel)
 	case nodeField:
@@ -53,13 +58,20 @@ func (ev *evaluator) eval(n *node, sel []int) (Arg, error) {
 	return n.res, nil
 }
 
+// exprTextMax bounds the part of an expression that an error shows, in bytes: a line in a terminal or two.
+const exprTextMax = 200
+
 // fail gives a kernel's error its place.
 func (n *node) fail(err error) error {
 	var re *rowError
 	if !errors.As(err, &re) {
 		return err
 	}
-	return &EvalError{Row: re.row, Line: n.line, Column: n.column, Expr: n.expr.String(), Err: re.err}
+	text := n.expr.String()
+	if len(text) > exprTextMax {
+		text = strings.ToValidUTF8(text[:exprTextMax], "") + "…"
+	}
+	return &EvalError{Row: re.row, Line: n.line, Column: n.column, Expr: text, Err: re.err}
 }
 
 func (ev *evaluator) call(n *node, sel []int) error {

@@ -16,8 +16,8 @@ func bindLogic(args []*Expr) (vec.Type, error) {
 }
 
 var (
-	_ = register(Func{Name: "AND", Min: 2, Max: -1, Flags: lazy | NullCall, Bind: bindLogic})
-	_ = register(Func{Name: "OR", Min: 2, Max: -1, Flags: lazy | NullCall, Bind: bindLogic})
+	_ = register(Func{Name: "AND", Min: 2, Max: -1, Flags: lazy | NullCall | hidden, Bind: bindLogic})
+	_ = register(Func{Name: "OR", Min: 2, Max: -1, Flags: lazy | NullCall | hidden, Bind: bindLogic})
 	_ = register(Func{Name: "NOT", Min: 1, Max: 1, Flags: hidden, Bind: Types(vec.TypeBool, vec.TypeBool), Build: func(s *Site) (Kernel, error) {
 		s.Dense = true
 		return func(f *Frame) error {
