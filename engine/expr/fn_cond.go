@@ -106,7 +106,51 @@ func buildDistinct(distinct bool) func(*Site) (Kernel, error) {
 
 // buildExtreme picks the largest (sign 1) or smallest (-1) argument.
 func buildExtreme(sign int) func(*Site) (Kernel, error) {
-	return Always(AppendRows(func(f *Frame, i int) error {
+	general := extremeRows(sign)
+	return func(s *Site) (Kernel, error) {
+		switch s.Call.Type.Kind {
+		case vec.Int32, vec.Date, vec.Time, vec.IntervalYM:
+			s.Dense = true
+			return extremeInts[int32](sign), nil
+		case vec.Int64, vec.Timestamp, vec.TimestampLTZ, vec.IntervalDT:
+			s.Dense = true
+			return extremeInts[int64](sign), nil
+		case vec.Float64:
+			return FixedRows(func(args []Arg, i int) (float64, bool, error) {
+				best := At[float64](args[0], i)
+				for _, a := range args[1:] {
+					if v := At[float64](a, i); compareFloats(v, best)*sign > 0 {
+						best = v
+					}
+				}
+				return best, true, nil
+			}), nil
+		}
+		return general, nil
+	}
+}
+
+// extremeInts is the dense form for integers.
+func extremeInts[T int32 | int64](sign int) Kernel {
+	return func(f *Frame) error {
+		f.Out.Resize(f.Rows)
+		out := vec.Values[T](f.Out)
+		for k, a := range f.Args {
+			v := vec.Values[T](a.Col)
+			for i := range out {
+				x := v[i&a.mask]
+				if k == 0 || sign > 0 && x > out[i] || sign < 0 && x < out[i] {
+					out[i] = x
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// extremeRows is for values of any type.
+func extremeRows(sign int) Kernel {
+	return AppendRows(func(f *Frame, i int) error {
 		best := f.Args[0]
 		for _, a := range f.Args[1:] {
 			if CompareValues(a.Col, a.Row(i), best.Col, best.Row(i))*sign > 0 {
@@ -115,7 +159,7 @@ func buildExtreme(sign int) func(*Site) (Kernel, error) {
 		}
 		f.Out.AppendFrom(best.Col, best.Row(i))
 		return nil
-	}))
+	})
 }
 
 // rewriteIn makes a set of constants where the list has only those, else a chain of comparisons. NULLs in the list turn FALSE into NULL.
