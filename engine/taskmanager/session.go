@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -147,31 +147,33 @@ func (tm *TaskManager) dial(local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientCon
 	return grpc.NewClient("passthrough:///"+tm.cfg.JobManager, opts...)
 }
 
-// serve is the life of a session: one goroutine receives, this one sends and acts.
-func (tm *TaskManager) serve(parent, sessionCtx context.Context, cancel context.CancelCauseFunc,
+// serve is the life of a session: another goroutine receives, this one sends and acts. The error is what ended it.
+func (tm *TaskManager) serve(parent, sessionCtx context.Context, endSession context.CancelCauseFunc,
 	stream pb.TaskManagerService_ConnectClient, accepted *pb.Accepted,
 ) error {
-	g, ctx := errgroup.WithContext(sessionCtx)
+	ctx, received := context.WithCancelCause(sessionCtx)
 	in := make(chan *pb.ConnectResponse)
-	g.Go(func() error {
-		for {
-			msg, err := stream.Recv()
-			if err != nil {
-				return err
-			}
-			select {
-			case in <- msg:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+	var wg sync.WaitGroup
+	wg.Go(func() { received(receive(ctx, stream, in)) })
+	err := tm.act(parent, ctx, stream, in, accepted)
+	endSession(err) // ends Recv
+	wg.Wait()
+	return err
+}
+
+// receive passes on what the jobmanager says, until the stream or ctx ends.
+func receive(ctx context.Context, stream pb.TaskManagerService_ConnectClient, in chan<- *pb.ConnectResponse) error {
+	for {
+		msg, err := stream.Recv()
+		if err != nil {
+			return err
 		}
-	})
-	g.Go(func() error {
-		err := tm.act(parent, ctx, stream, in, accepted)
-		cancel(err) // ends Recv
-		return err
-	})
-	return g.Wait()
+		select {
+		case in <- msg:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // act sends and obeys until something ends the session, and leaves no task behind.

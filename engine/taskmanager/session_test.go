@@ -95,7 +95,7 @@ func accept(stream pb.TaskManagerService_ConnectServer, timeout time.Duration) e
 	}}})
 }
 
-func receive(t *testing.T, c <-chan string) string {
+func await(t *testing.T, c <-chan string) string {
 	t.Helper()
 	select {
 	case s := <-c:
@@ -117,7 +117,7 @@ func TestSilentLeaderIsLeft(t *testing.T) {
 		<-stream.Context().Done()
 		return nil
 	}})
-	first, second := receive(t, ids), receive(t, ids)
+	first, second := await(t, ids), await(t, ids)
 	if first != second {
 		t.Errorf("it is %s, then %s", first, second)
 	}
@@ -135,7 +135,7 @@ func TestRefusalIsFinal(t *testing.T) {
 		refused <- info.TaskmanagerId
 		return status.Error(codes.InvalidArgument, "too many slots")
 	}})
-	receive(t, refused)
+	await(t, refused)
 	if err := stop(); err != nil && !strings.Contains(err.Error(), "too many slots") {
 		t.Errorf("run: %v", err)
 	}
@@ -158,11 +158,11 @@ func TestStopSaysGoodbye(t *testing.T) {
 			}
 		}
 	}})
-	receive(t, events)
+	await(t, events)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if got := receive(t, events); got != "EOF" {
+	if got := await(t, events); got != "EOF" {
 		t.Errorf("the stream ended with %s", got)
 	}
 }
@@ -203,7 +203,7 @@ func TestCommandsThatMakeNoSense(t *testing.T) {
 		}
 	}})
 	for _, want := range []string{"unknown: TASK_STATE_CANCELED", "garbage: decode the job graph: ", "stranger: the job graph has no task v/3"} {
-		if got := receive(t, answers); !strings.HasPrefix(got, want) {
+		if got := await(t, answers); !strings.HasPrefix(got, want) {
 			t.Errorf("answer %q, want %q", got, want)
 		}
 	}
