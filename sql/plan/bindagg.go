@@ -457,7 +457,6 @@ type projection struct {
 	exprs []*expr.Expr
 	names []string
 	index map[string]int
-	plain bool
 }
 
 // add returns the output column of e, the same for equal expressions.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/bramble-stream/bramble/engine/expr"
@@ -84,7 +85,7 @@ func (p *planner) windowArgs(c *parse.Call, name string, params []string) (map[s
 	usage := name + "(" + strings.Join(order, ", ") + ")"
 	args := map[string]parse.Expr{}
 	for i, a := range c.Args {
-		key := ""
+		var key string
 		if a.Name != nil {
 			key = strings.ToUpper(a.Name.Name)
 			if !containsParam(order, key) {
@@ -117,12 +118,7 @@ func trimBrackets(order []string) []string {
 }
 
 func containsParam(order []string, key string) bool {
-	for _, o := range trimBrackets(order) {
-		if o == key {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(trimBrackets(order), key)
 }
 
 func (p *planner) bindTableArg(ta *parse.TableArg, env *env) (*rel, string, error) {

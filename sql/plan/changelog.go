@@ -23,13 +23,8 @@ func updating(r *rel) bool {
 }
 
 func updatingNow(r *rel) bool {
-	for _, in := range r.ins {
-		if updating(in) {
-			return true
-		}
-	}
 	// A group without aggregates is the set of its keys: over rows that are only added it only grows.
-	return r.kind == relGroup && len(r.aggs) > 0
+	return slices.ContainsFunc(r.ins, updating) || r.kind == relGroup && len(r.aggs) > 0
 }
 
 // changelog decides how each sink is written, and which aggregations must emit -U rows. It reports sinks that

@@ -41,7 +41,7 @@ func (p *planner) logical(b *strings.Builder, r *rel, first, rest string, printe
 		return
 	}
 	printed[r] = len(printed) + 1
-	detail := ""
+	var detail string
 	if r.kind == relSink {
 		detail = fmt.Sprintf("table=[%s], fields=[%s]", r.sink.name, strings.Join(fieldNames(r.sink.spec.Schema), ", "))
 	} else {

@@ -21,6 +21,7 @@ func exprText(e *expr.Expr) string {
 		return e.String()
 	case expr.OpLit:
 		return literalText(e)
+	case expr.OpCall:
 	}
 	args := make([]string, len(e.Args))
 	for i, a := range e.Args {

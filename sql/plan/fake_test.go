@@ -21,9 +21,14 @@ func connectors() map[string]*op.Connector {
 		{
 			Name: "mqtt",
 			Options: []op.Option{
-				{Key: "url", Required: true}, {Key: "topic", Required: true},
-				{Key: "qos", Kind: op.OptionEnum, Enum: []string{"0", "1", "2"}}, {Key: "username"}, {Key: "password", Secret: true},
-				{Key: "clean-session", Kind: op.OptionBool, Only: "source"}, {Key: "retain", Kind: op.OptionBool, Only: "sink"}, format,
+				{Key: "url", Required: true},
+				{Key: "topic", Required: true},
+				{Key: "qos", Kind: op.OptionEnum, Enum: []string{"0", "1", "2"}},
+				{Key: "username"},
+				{Key: "password", Secret: true},
+				{Key: "clean-session", Kind: op.OptionBool, Only: "source"},
+				{Key: "retain", Kind: op.OptionBool, Only: "sink"},
+				format,
 			},
 			Metadata: []op.MetadataKey{
 				{Key: "topic", Type: vec.TypeString}, {Key: "qos", Type: vec.TypeInt32}, {Key: "received_at", Type: vec.TypeTimestampLTZ},

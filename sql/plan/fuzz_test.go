@@ -25,14 +25,13 @@ CREATE TABLE s3 (a STRING, b BIGINT, c DOUBLE) WITH ('connector' = 'filesystem',
 type gen struct {
 	t     *rapid.T
 	depth int
-	views int
 }
 
 func (g *gen) pick(label string, from ...string) string {
 	return rapid.SampledFrom(from).Draw(g.t, label)
 }
 
-func (g *gen) n(max int) int { return rapid.IntRange(0, max).Draw(g.t, "n") }
+func (g *gen) n(most int) int { return rapid.IntRange(0, most).Draw(g.t, "n") }
 
 func (g *gen) expr() string {
 	g.depth++

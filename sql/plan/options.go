@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -243,12 +244,7 @@ func checkMemory(v string) error {
 	if _, err := strconv.ParseInt(n, 10, 64); err != nil {
 		return err
 	}
-	for _, u := range strings.Fields("b bytes k kb kib kibibytes m mb mib mebibytes g gb gib gibibytes") {
-		if u == unit {
-			return nil
-		}
-	}
-	if unit == "" {
+	if unit == "" || slices.Contains(strings.Fields("b bytes k kb kib kibibytes m mb mib mebibytes g gb gib gibibytes"), unit) {
 		return nil
 	}
 	return fmt.Errorf("unknown unit %q", unit)

@@ -1,5 +1,15 @@
 // Package plan turns a SQL script into a job graph: it binds names and types, applies the rules that make a plan fast, and
 // chains operators into vertices. It reads no data and opens no connection; connectors are known by their descriptors only.
+//
+// A script goes through it in this order:
+//
+//	catalog, table, source   CREATE TABLE and its LIKE, scans with their computed columns and watermark
+//	bindquery, -expr, -agg,  the syntax tree becomes rels, a DAG of typed relational operators; each view and each
+//	-window, insert          scan is bound once, so that what is shared is one rel from the start
+//	rules, prune, fields     equal rels become one; constants, calcs, windows and columns are rewritten
+//	changelog                which aggregations emit -U rows, how each sink is written
+//	build, ids               rels become nodes, vertices and edges with ids that outlive edits of the script
+//	explain                  both plans as text
 package plan
 
 import (
@@ -53,9 +63,7 @@ func Plan(script string, o Options) (*Result, error) {
 		return nil, list
 	}
 	p := &planner{o: o, ast: ast, cat: newCatalog(), conf: newConfig(), sharedScans: map[string]*rel{}}
-	for _, w := range ast.Warnings {
-		p.warnings = append(p.warnings, w)
-	}
+	p.warnings = append(p.warnings, ast.Warnings...)
 	p.script()
 	if err := p.errs.Err(); err != nil {
 		return nil, err

@@ -248,7 +248,10 @@ func trivial(r *rel) bool {
 
 // cheap reports expressions that may be computed twice: field access.
 func cheap(e *expr.Expr) bool {
-	return isProctime(e) || e.Func == "FIELD" && (e.Args[0].Op == expr.OpCol || cheap(e.Args[0]))
+	for e.Op == expr.OpCall && e.Func == "FIELD" {
+		e = e.Args[0]
+	}
+	return e.Op == expr.OpCol || isProctime(e)
 }
 
 func mergeCalc(r, in *rel) *rel {

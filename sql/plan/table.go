@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/bramble-stream/bramble/engine/expr"
@@ -308,10 +309,7 @@ func (p *planner) applyLike(ct *parse.CreateTable) (*parse.CreateTable, error) {
 		}
 		return nil, p.noTable(ct.Like.Table)
 	}
-	how := map[string]string{}
-	for f, s := range likeDefaults {
-		how[f] = s
-	}
+	how := maps.Clone(likeDefaults)
 	for _, o := range ct.Like.Options {
 		if o.Feature == "ALL" {
 			for f := range how {
