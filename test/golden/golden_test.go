@@ -60,7 +60,7 @@ func TestGolden(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".sql"), func(t *testing.T) {
-			golden := strings.TrimSuffix(file, ".sql") + ".out"
+			golden := strings.TrimSuffix(file, ".sql") + ".golden"
 			for i, v := range variants() {
 				got := run(t, file, v)
 				if *rewrite && i == 0 {
