@@ -79,6 +79,10 @@ func (p *planner) sinkInput(ins *parse.Insert, t *table, q *rel, spec *graph.Tab
 			if !q.cols[s.col].implicit {
 				what += fmt.Sprintf(" (%q)", q.cols[s.col].name)
 			}
+			if constantsFit(q, s.col, c.typ) {
+				exprs[i] = castQuiet(q.colExpr(s.col), c.typ)
+				break
+			}
 			exprs[i], err = p.storable(q.colExpr(s.col), c, p.itemNode(ins.Query, s.col), what)
 		default:
 			exprs[i] = expr.NullOf(c.typ.Nullable())
@@ -110,6 +114,55 @@ func (p *planner) storable(e *expr.Expr, c *tableColumn, node parse.Node, what s
 		return nil, p.errorf(node, hint, "%s is %s, but the sink's column %q is %s", what, e.Type.Nullable(), c.name, c.typ.Nullable())
 	}
 	return out, nil
+}
+
+// constantsFit reports whether column i of q holds constants only, all of which the type can hold: 1 may be stored as a SMALLINT and
+// '2024-01-01' as a DATE, as if they had been written so.
+func constantsFit(q *rel, i int, want vec.Type) bool {
+	var lits []*expr.Expr
+	switch q.kind {
+	case relValues:
+		for _, row := range q.rows {
+			lits = append(lits, row[i])
+		}
+	case relCalc:
+		if q.exprs == nil {
+			return constantsFit(q.ins[0], i, want)
+		}
+		if q.exprs[i].Op == expr.OpCol {
+			return constantsFit(q.ins[0], q.exprs[i].Col, want)
+		}
+		lits = q.exprs[i : i+1]
+	default:
+		return false
+	}
+	for _, e := range lits {
+		if lit, ok := constant(e); !ok || !fits(lit, want) {
+			return false
+		}
+	}
+	return true
+}
+
+func fits(lit *expr.Expr, want vec.Type) bool {
+	if lit.Null {
+		return true
+	}
+	from := lit.Type.Kind
+	number := (from.IsInteger() || from == vec.Decimal) && want.Kind.IsNumeric() && (from != vec.Decimal || !want.Kind.IsInteger())
+	text := from == vec.String && (want.Kind == vec.Date || want.Kind == vec.Time || want.Kind.IsTimestamp())
+	if !number && !text {
+		return false
+	}
+	cast, err := expr.Cast(lit, want.Nullable())
+	if err != nil {
+		return false
+	}
+	out := fold(cast)
+	if out.Op != expr.OpLit || out.Null {
+		return false
+	}
+	return !want.Kind.IsInteger() || out.Lit == lit.Lit
 }
 
 // sinkValue says where a sink's column comes from: a column of the query, a constant, or (col -1) nowhere.
