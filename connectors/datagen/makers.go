@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"strconv"
 
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/zeebo/xxh3"
 
 	"github.com/bramble-stream/bramble/connectors/format"
@@ -239,7 +238,7 @@ func (m *sequence) fill(c *vec.Col, nums []int64, seeds []uint64, _ instant) {
 		case vec.Float64:
 			vec.AppendValue(c, float64(v))
 		case vec.Decimal:
-			vec.AppendValue(c, decimal128.FromBigInt(new(big.Int).Mul(big.NewInt(v), m.scale)))
+			appendDecimal(c, new(big.Int).Mul(big.NewInt(v), m.scale))
 		default:
 			appendInt(c, v)
 		}
@@ -318,8 +317,17 @@ func (m *decimals) fill(c *vec.Col, _ []int64, seeds []uint64, _ instant) {
 		if n.CmpAbs(m.limit) >= 0 { // rounding at the very edge of what fits
 			n.Sub(m.limit, big.NewInt(1))
 		}
-		vec.AppendValue(c, decimal128.FromBigInt(n))
+		appendDecimal(c, n)
 	}
+}
+
+// appendDecimal appends an unscaled value; one that is out of range, as of a sequence in too short a type, is NULL.
+func appendDecimal(c *vec.Col, n *big.Int) {
+	if v, ok := vec.NumFromBig(n); ok {
+		vec.AppendValue(c, v)
+		return
+	}
+	c.AppendNull()
 }
 
 type bools struct{ common }

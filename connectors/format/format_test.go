@@ -3,6 +3,7 @@ package format
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -335,5 +336,27 @@ func TestTheLargestFloatIsRead(t *testing.T) {
 	}
 	if err := AppendText(c, []byte("3.5E38")); err == nil {
 		t.Error("3.5E38 is taken as a FLOAT")
+	}
+}
+
+func TestDecimalsAreWrittenWithTheirScale(t *testing.T) {
+	for _, c := range []struct {
+		unscaled         string
+		precision, scale uint8
+		want             string
+	}{
+		{"150", 5, 2, "1.50"}, {"-5", 5, 2, "-0.05"}, {"0", 3, 3, "0.000"}, {"-7", 5, 0, "-7"}, {"9223372036854775808", 38, 0, "9223372036854775808"},
+		{"-9223372036854775809", 38, 18, "-9.223372036854775809"}, {"99999999999999999999999999999999999999", 38, 38, "0.99999999999999999999999999999999999999"},
+	} {
+		x, _ := new(big.Int).SetString(c.unscaled, 10)
+		n, ok := vec.NumFromBig(x)
+		col := vec.NewCol(vec.DecimalOf(c.precision, c.scale))
+		vec.AppendValue(col, n)
+		if got := string(AppendValueText(nil, col, 0, TextStyle{})); got != c.want || !ok {
+			t.Errorf("%s at scale %d is %s, want %s", c.unscaled, c.scale, got, c.want)
+		}
+		if err := AppendText(col, []byte(c.want)); err != nil || vec.Values[vec.Num](col)[1] != n {
+			t.Errorf("%s does not read back: %v", c.want, err)
+		}
 	}
 }

@@ -73,3 +73,16 @@ func (r *Refuser) Flush() error {
 	r.batch.Reset()
 	return err
 }
+
+// RowText is row i of b as an object, for a row that a sink refuses.
+func RowText(b *vec.Batch, i int) []byte {
+	out := []byte{'{'}
+	for k, c := range b.Cols() {
+		if k > 0 {
+			out = append(out, ',')
+		}
+		out = append(AppendJSONString(out, []byte(b.Schema().Fields[k].Name)), ':')
+		out = AppendJSON(out, c, i, TextStyle{Sep: ' '})
+	}
+	return append(out, '}')
+}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
-
 	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/bramble-stream/bramble/internal/civil"
 )
@@ -160,7 +158,8 @@ func parseDecimal(s string, precision, scale int) (vec.Num, error) {
 	if n.CmpAbs(new(big.Int).Exp(ten, big.NewInt(int64(precision)), nil)) >= 0 {
 		return vec.Num{}, fmt.Errorf("%s is out of range for DECIMAL(%d, %d)", clip([]byte(s)), precision, scale)
 	}
-	return decimal128.FromBigInt(n), nil
+	out, _ := vec.NumFromBig(n) // it fits: the precision is at most 38
+	return out, nil
 }
 
 func trim(b []byte) []byte {
@@ -212,7 +211,7 @@ func AppendValueText(dst []byte, c *vec.Col, i int, style TextStyle) []byte {
 	case vec.Float64:
 		return appendFloat(dst, vec.Values[float64](c)[i], 64)
 	case vec.Decimal:
-		return append(dst, vec.Values[vec.Num](c)[i].ToString(int32(t.Scale))...)
+		return appendDecimal(dst, vec.Values[vec.Num](c)[i], int(t.Scale))
 	case vec.Date:
 		return civil.AppendDate(dst, int64(vec.Values[int32](c)[i]))
 	case vec.Time:
@@ -224,6 +223,33 @@ func AppendValueText(dst []byte, c *vec.Col, i int, style TextStyle) []byte {
 	default:
 		return dst
 	}
+}
+
+// appendDecimal writes all digits of the scale: 1.50 for 150 at scale 2.
+func appendDecimal(dst []byte, n vec.Num, scale int) []byte {
+	var scratch [48]byte
+	var digits []byte
+	if v := int64(n.LowBits()); n.HighBits() == v>>63 { // it fits 64 bits
+		digits = strconv.AppendInt(scratch[:0], v, 10)
+	} else {
+		digits = vec.NumToBig(new(big.Int), n).Append(scratch[:0], 10)
+	}
+	if digits[0] == '-' {
+		dst, digits = append(dst, '-'), digits[1:]
+	}
+	if scale == 0 {
+		return append(dst, digits...)
+	}
+	if whole := len(digits) - scale; whole > 0 {
+		dst, digits = append(dst, digits[:whole]...), digits[whole:]
+	} else {
+		dst = append(dst, '0')
+	}
+	dst = append(dst, '.')
+	for range scale - len(digits) {
+		dst = append(dst, '0')
+	}
+	return append(dst, digits...)
 }
 
 // appendFloat writes the shortest text that reads back the same, with a point as Java has it ("21.0"), and without an

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -150,6 +151,13 @@ func validID(s string) bool {
 	return digits(ms) && (!two || digits(seq))
 }
 
+// quiet keeps the library from writing to the standard error: what it has to say comes back as errors, which are reported.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 // newClient returns a client for the table's server. It connects when it is first used.
 func newClient(t *graph.TableSpec) (*redis.Client, error) {
 	get := func(key string) (string, error) {
@@ -179,10 +187,11 @@ func newClient(t *graph.TableSpec) (*redis.Client, error) {
 		o.Password = pass
 	}
 	// Retries are ours, so that waiting is reported; a large buffer holds a whole answer of a thousand entries.
-	o.MaxRetries = -1
+	o.MaxRetries, o.DialerRetries = -1, 1
 	o.PoolSize, o.MinIdleConns = 2, 0
 	o.ReadBufferSize, o.WriteBufferSize = 256<<10, 64<<10
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 5*time.Second, 30*time.Second, 30*time.Second
+	quiet()
 	return redis.NewClient(o), nil
 }
 

@@ -17,6 +17,7 @@ type reader struct {
 	pos, last []string
 	done      []bool
 	consumer  string
+	group     []groupStream
 }
 
 func (r *reader) run(ctx context.Context) error {
@@ -59,14 +60,13 @@ func (r *reader) allDone() bool {
 func (r *reader) prepare(ctx context.Context) error {
 	if r.table.Options["group"] != "" {
 		r.consumer = fmt.Sprintf("bramble-%.8s-%d", r.ctx.Task.OperatorID, r.ctx.Task.Index)
+		r.group = r.group[:0]
 		for _, name := range streams(r.table) {
 			err := r.client.XGroupCreateMkStream(ctx, name, r.table.Options["group"], "0").Err()
 			if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
 				return err
 			}
-		}
-		for i := range r.pos {
-			r.pos[i] = "0" // first what this consumer had taken and not acknowledged
+			r.group = append(r.group, groupStream{name: name, last: "0", behind: true})
 		}
 		return nil
 	}
@@ -125,9 +125,9 @@ func (r *reader) read(ctx context.Context) ([]answer, error) {
 	group := r.table.Options["group"] != ""
 	if group {
 		args = []any{"XREADGROUP", "GROUP", r.table.Options["group"], r.consumer}
-		for _, name := range streams(r.table) {
-			names = append(names, name)
-			ids = append(ids, r.pos[0])
+		for i := range r.group {
+			names = append(names, r.group[i].name)
+			ids = append(ids, r.group[i].id())
 		}
 	}
 	for i, sp := range r.splits {
@@ -145,6 +145,9 @@ func (r *reader) read(ctx context.Context) ([]answer, error) {
 		return nil, nil
 	}
 	if err != nil {
+		for i := range r.group { // an answer may have been lost
+			r.group[i].behind = true
+		}
 		return nil, err
 	}
 	found, err := parseReply(reply)
@@ -160,25 +163,36 @@ func (r *reader) read(ctx context.Context) ([]answer, error) {
 	return found, nil
 }
 
-// groupAnswers moves on from a consumer's own pending entries to new ones.
-func (r *reader) groupAnswers(found []answer) []answer {
-	if r.pos[0] == ">" {
-		return found
+// groupStream is where a consumer is in one stream of its group.
+type groupStream struct {
+	name string
+	// last is the highest id that has been delivered, at first 0.
+	last string
+	// behind: entries above last may be pending that were delivered to this consumer and got lost on the way, or in a
+	// former life. They are read before new ones.
+	behind bool
+}
+
+// id is what the stream is asked for.
+func (g *groupStream) id() string {
+	if g.behind {
+		return g.last
 	}
-	last, any := r.pos[0], false
-	for _, a := range found {
-		for _, e := range a.entries {
-			any = true
-			if less(last, e.id) {
-				last = e.id
+	return ">"
+}
+
+// groupAnswers moves on behind what was delivered. A stream without more pending entries goes on to new ones.
+func (r *reader) groupAnswers(found []answer) []answer {
+	for i := range r.group {
+		g := &r.group[i]
+		any := false
+		for _, a := range found {
+			if a.stream == g.name && len(a.entries) > 0 {
+				any = true
+				g.last = a.entries[len(a.entries)-1].id
 			}
 		}
-	}
-	// With several streams the highest id would skip pending entries of the others: they are all in one answer, or stay
-	// pending for the next start.
-	r.pos[0] = last
-	if !any {
-		r.pos[0] = ">"
+		g.behind = g.behind && any
 	}
 	return found
 }

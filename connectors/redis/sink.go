@@ -160,11 +160,12 @@ func (s *streamSink) fields(b *vec.Batch, i int) (fields []any, size int, err er
 // keySink keeps the latest row of each primary key under a key.
 type keySink struct {
 	pipeline
-	table *graph.TableSpec
-	key   keyPattern
-	ttl   time.Duration
-	enc   format.Encoder // nil: hash
-	cols  []int
+	table  *graph.TableSpec
+	key    keyPattern
+	ttl    time.Duration
+	enc    format.Encoder // nil: hash
+	cols   []int
+	refuse *format.Refuser
 }
 
 // keyPattern is text with columns in it: literal[0], column, literal[1], …
@@ -233,7 +234,10 @@ func parseKey(t *graph.TableSpec) (keyPattern, error) {
 	return k, nil
 }
 
-func (s *keySink) Open(ctx *op.Context) error { return s.open(ctx, s.table) }
+func (s *keySink) Open(ctx *op.Context) error {
+	s.refuse = format.NewRefuser(ctx, s.table)
+	return s.open(ctx, s.table)
+}
 
 var errNullKey = errors.New("a column of the key is NULL")
 
@@ -250,7 +254,10 @@ func (s *keySink) Write(ctx context.Context, b *vec.Batch) error {
 		}
 		key, err := s.keyOf(b, i)
 		if err != nil {
-			return err
+			if err := s.refuse.Refuse("a row for redis", format.RowText(b, i), err); err != nil {
+				return err
+			}
+			continue
 		}
 		if kind == vec.Delete {
 			err = s.add(ctx, len(key), "DEL", key)
@@ -269,11 +276,16 @@ func (s *keySink) keyOf(b *vec.Batch, i int) (string, error) {
 	for k, c := range s.key.cols {
 		out = append(out, s.key.literal[k]...)
 		if b.Col(c).IsNull(i) {
-			return "", fmt.Errorf("table %s: %w: %s", s.table.Name, errNullKey, s.table.Schema.Fields[c].Name)
+			return "", fmt.Errorf("%w: %s", errNullKey, s.table.Schema.Fields[c].Name)
 		}
 		out = format.AppendValueText(out, b.Col(c), i, format.TextStyle{Sep: ' '})
 	}
 	return string(append(out, s.key.literal[len(s.key.cols)]...)), nil
+}
+
+// Flush also hands on the rows that were refused.
+func (s *keySink) Flush(ctx context.Context) error {
+	return errors.Join(s.pipeline.Flush(ctx), s.refuse.Flush())
 }
 
 func (s *keySink) put(ctx context.Context, key string, b *vec.Batch, i int) error {

@@ -200,6 +200,10 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 		}
 		data += size
 		s.ctx.Metrics.BytesIn.Add(int64(size))
+		if len(e.fields) == 0 { // a pending entry that has been deleted
+			s.take(e.id)
+			continue
+		}
 		n, derr := s.dec.DecodeEntry(e.fields)
 		if derr != nil {
 			if err = s.refuse.Refuse(s.cur.stream+" "+e.id, entryText(e.fields), derr); err != nil {
@@ -208,16 +212,21 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 		}
 		s.appendMetadata(b, e.id, n)
 		rows += n
-		s.pos[s.cur.split] = e.id
-		if s.table.Options["group"] != "" {
-			s.acks[s.cur.stream] = append(s.acks[s.cur.stream], e.id)
-		}
+		s.take(e.id)
 	}
 	s.dec.Finish()
 	if s.meta.stream >= 0 {
 		s.meta.streams.Finish()
 	}
 	return rows, err
+}
+
+// take moves on behind an entry.
+func (s *source) take(id string) {
+	s.pos[s.cur.split] = id
+	if s.table.Options["group"] != "" {
+		s.acks[s.cur.stream] = append(s.acks[s.cur.stream], id)
+	}
 }
 
 // firstValue is what may be a JSON array of several rows.
