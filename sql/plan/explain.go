@@ -13,12 +13,12 @@ import (
 // explainLogical prints the plan as bound, one tree a sink. What is shared is printed in full once.
 func (p *planner) explainLogical() string {
 	var b strings.Builder
-	printed := map[*rel]int{}
+	printed, consumers := map[*rel]int{}, p.consumers()
 	for i, s := range p.sinks {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		p.logical(&b, s, "", "", printed)
+		p.logical(&b, s, "", "", printed, consumers)
 	}
 	return b.String()
 }
@@ -28,7 +28,7 @@ var logicalNames = [...]string{
 	relWindow: "WindowAggregate", relGroup: "Aggregate", relUnion: "Union", relSink: "Sink",
 }
 
-func (p *planner) logical(b *strings.Builder, r *rel, first, rest string, printed map[*rel]int) {
+func (p *planner) logical(b *strings.Builder, r *rel, first, rest string, printed, consumers map[*rel]int) {
 	name := logicalNames[r.kind]
 	if r.kind == relCalc {
 		name = "Project"
@@ -36,16 +36,19 @@ func (p *planner) logical(b *strings.Builder, r *rel, first, rest string, printe
 			name = "Filter"
 		}
 	}
-	if n, ok := printed[r]; ok && len(r.ins) > 0 {
+	if n, ok := printed[r]; ok {
 		fmt.Fprintf(b, "%sLogical%s(reuse=[%d])\n", first, name, n)
 		return
 	}
-	printed[r] = len(printed) + 1
 	var detail string
 	if r.kind == relSink {
 		detail = fmt.Sprintf("table=[%s], fields=[%s]", r.sink.name, strings.Join(fieldNames(r.sink.spec.Schema), ", "))
 	} else {
 		detail = (&builder{p: p}).detail(r)
+	}
+	if consumers[r] > 1 {
+		printed[r] = len(printed) + 1
+		detail += fmt.Sprintf(", id=[%d]", printed[r])
 	}
 	fmt.Fprintf(b, "%sLogical%s(%s)\n", first, name, detail)
 	for i, in := range r.ins {
@@ -53,7 +56,7 @@ func (p *planner) logical(b *strings.Builder, r *rel, first, rest string, printe
 		if i < len(r.ins)-1 {
 			more = ":  "
 		}
-		p.logical(b, in, rest+strings.Replace(more[:1], " ", "+", 1)+"- ", rest+more, printed)
+		p.logical(b, in, rest+strings.Replace(more[:1], " ", "+", 1)+"- ", rest+more, printed, consumers)
 	}
 }
 
