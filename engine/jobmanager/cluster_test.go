@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/bramble-stream/bramble/engine/client"
 	"github.com/bramble-stream/bramble/engine/graph"
@@ -35,6 +37,7 @@ type script struct {
 	Source, Sink, Rows int
 	// FailAt makes sink task 0 fail at this row; FailBuild makes a sink fail to be built; FailSplits the listing of splits.
 	FailAt                int
+	Panic                 string // "plan", "splits", "build"
 	FailBuild, FailSplits bool
 	Partition             graph.Partition
 	Unhealthy             string
@@ -54,6 +57,9 @@ func planFake(req jobmanager.PlanRequest) (*jobmanager.Planned, error) {
 	s := script{Source: 1, Sink: 1, Partition: graph.Rebalance}
 	if err := json.Unmarshal([]byte(req.Script), &s); err != nil {
 		return nil, fmt.Errorf("%s:1:1: %w", req.File, err)
+	}
+	if s.Panic == "plan" {
+		panic("boom")
 	}
 	spec, err := json.Marshal(graph.SourceSpec{Table: graph.TableSpec{Name: "numbers", Connector: "fake", Schema: schema, Options: map[string]string{"script": req.Script}}})
 	if err != nil {
@@ -86,6 +92,9 @@ func connectors() map[string]*op.Connector {
 		}
 		if s.FailSplits {
 			return nil, errors.New("nothing there")
+		}
+		if s.Panic == "splits" {
+			panic("boom")
 		}
 		var splits []op.Split
 		for i := range p {
@@ -182,6 +191,9 @@ func builders(t *taken) task.Builders {
 			}
 			if s.FailBuild {
 				return task.Built{}, errors.New("no such option")
+			}
+			if s.Panic == "build" {
+				panic("boom")
 			}
 			return task.Built{Sink: &sink{script: s, taken: t}}, nil
 		},
@@ -563,6 +575,42 @@ func TestPages(t *testing.T) {
 				t.Errorf("%s has no %q:\n%s", test.path, want, body)
 			}
 		}
+	}
+}
+
+// TestBugsStayTheirJobs lets the planner, a connector and an operator panic: the cluster goes on.
+func TestBugsStayTheirJobs(t *testing.T) {
+	c := newCluster(t)
+	c.taskManager(1, 0)
+	_, _, err := c.client.Submit(c.context(), client.Script{Text: script{Source: 1, Sink: 1, Panic: "plan"}.text()}, "")
+	if err == nil || err.Error() != "a bug in the planner: boom" {
+		t.Errorf("planner: %v", err)
+	}
+	for stage, want := range map[string]string{"splits": `table "numbers": a bug in connector fake: boom`, "build": "panic: boom"} {
+		u := c.untilState(c.submit(script{Source: 1, Sink: 1, Rows: 1, Partition: graph.Forward, Panic: stage}), failed)
+		if u.RootCause.Message != want {
+			t.Errorf("%s: %v", stage, u.RootCause)
+		}
+	}
+	c.untilState(c.submit(script{Source: 1, Sink: 1, Rows: 1, Partition: graph.Forward}), finished)
+}
+
+func TestHealthService(t *testing.T) {
+	c := newCluster(t)
+	tm, _ := c.taskManager(1, 0)
+	for _, test := range []struct{ address, service string }{
+		{c.jm.Address(), ""}, {c.jm.Address(), "bramble.v1.JobService"}, {c.jm.Address(), "bramble.v1.TaskManagerService"},
+		{fmt.Sprintf("127.0.0.1:%d", tm.DataPort()), ""}, {fmt.Sprintf("127.0.0.1:%d", tm.DataPort()), "bramble.v1.ExchangeService"},
+	} {
+		conn, err := grpc.NewClient("passthrough:///"+test.address, serve.DialOptions()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := healthpb.NewHealthClient(conn).Check(c.context(), &healthpb.HealthCheckRequest{Service: test.service}, grpc.WaitForReady(true))
+		if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING {
+			t.Errorf("%v: %v %v", test, resp, err)
+		}
+		conn.Close() //nolint:errcheck // a test's end
 	}
 }
 

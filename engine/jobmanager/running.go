@@ -10,6 +10,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/schedule"
+	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/stream"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
@@ -174,7 +175,11 @@ func (jm *JobManager) splitsOf(ctx context.Context, v *graph.Vertex) ([][]op.Spl
 	if connector == nil || connector.Splits == nil {
 		return nil, fmt.Errorf("table %q: this jobmanager has no connector %q to read with", spec.Table.Name, spec.Table.Connector)
 	}
-	splits, err := connector.Splits(ctx, &spec.Table, v.Parallelism)
+	var splits []op.Split
+	err := serve.Guard(jm.cfg.Log, "connector "+spec.Table.Connector, func() (err error) {
+		splits, err = connector.Splits(ctx, &spec.Table, v.Parallelism)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("table %q: %w", spec.Table.Name, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/serve"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -38,8 +39,12 @@ func (s *jobService) plan(script *pb.Script, name string) (*Planned, error) {
 	if script == nil {
 		return nil, status.Error(codes.InvalidArgument, "no script given")
 	}
-	p, err := s.jm.cfg.Plan(PlanRequest{
-		File: script.Name, Script: script.Text, Name: name, Config: script.Config, Parallelism: int(script.Parallelism),
+	var p *Planned
+	err := serve.Guard(s.jm.cfg.Log, "the planner", func() (err error) {
+		p, err = s.jm.cfg.Plan(PlanRequest{
+			File: script.Name, Script: script.Text, Name: name, Config: script.Config, Parallelism: int(script.Parallelism),
+		})
+		return err
 	})
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -29,6 +32,8 @@ const (
 	// keepaliveTime is how long a silent connection is left unasked; a peer that lost power is noticed keepaliveTimeout later.
 	keepaliveTime    = 10 * time.Second
 	keepaliveTimeout = 5 * time.Second
+	// connectMax is how long one attempt to connect may take: a machine that is off answers nothing at all.
+	connectMax = 5 * time.Second
 	// shutdownMax is how long an HTTP request may take on once its server is stopping.
 	shutdownMax = time.Second
 	// headerMax bounds how long a client may take to send its headers.
@@ -70,6 +75,7 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageBytesMax), grpc.MaxCallSendMsgSize(MessageBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectMax}),
 	}
 }
 
@@ -139,4 +145,16 @@ func Pages(ready *atomic.Bool, r *prometheus.Registry) *http.ServeMux {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r}))
 	}
 	return mux
+}
+
+// Guard calls f and turns a panic into an error, with the stack in the log: a bug in what a job brings along, such as a planner
+// or a connector, must not end a process that runs other jobs.
+func Guard(log *slog.Logger, what string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			log.Error("panic", "in", what, "panic", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("a bug in %s: %v", what, v)
+		}
+	}()
+	return f()
 }
