@@ -158,6 +158,9 @@ func (p *planner) calcRule(r *rel, consumers map[*rel]int) *rel {
 		if (alone || trivial(in)) && mergeable(r, in) {
 			return mergeCalc(r, in)
 		}
+		if alone {
+			return pushCalc(r, in)
+		}
 	case relValues:
 		if alone && r.filter == nil && (r.exprs != nil) {
 			return calcValues(r, in, p.foldZone)
@@ -273,6 +276,33 @@ func mergeCalc(r, in *rel) *rel {
 	for i, e := range r.exprs {
 		n.exprs[i] = substitute(e, in.exprs)
 	}
+	return &n
+}
+
+// pushCalc moves conditions that need nothing of what the calc below computes into its filter, so that it computes fewer rows.
+func pushCalc(r, in *rel) *rel {
+	if r.filter == nil || in.exprs == nil {
+		return r
+	}
+	var below, above *expr.Expr
+	for _, c := range conjuncts(r.filter) {
+		free := expr.IsDeterministic(c)
+		c.Walk(func(x *expr.Expr) {
+			free = free && (x.Op != expr.OpCol || in.exprs[x.Col].Op != expr.OpCall || cheap(in.exprs[x.Col]))
+		})
+		if free {
+			below = and(below, substitute(c, in.exprs))
+		} else {
+			above = and(above, c)
+		}
+	}
+	if below == nil {
+		return r
+	}
+	l := *in
+	l.filter = and(in.filter, below)
+	n := *r
+	n.ins, n.filter = []*rel{&l}, above
 	return &n
 }
 
