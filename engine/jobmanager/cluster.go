@@ -9,6 +9,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/schedule"
+	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/stream"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
@@ -23,6 +24,9 @@ type cluster struct {
 	jobs      map[string]*running
 	// order has the IDs of jobs, oldest first: those that wait get slots in this order.
 	order []string
+	pulse serve.Pulse
+	// beatAt is when taskmanagers were last told that the jobmanager lives.
+	beatAt time.Time
 	// ctx ends with the loop; prepares run under it.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -40,7 +44,9 @@ type member struct {
 }
 
 func newCluster(jm *JobManager) *cluster {
-	c := &cluster{jm: jm, members: map[string]*member{}, jobs: map[string]*running{}}
+	c := &cluster{
+		jm: jm, members: map[string]*member{}, jobs: map[string]*running{}, pulse: serve.Pulse{Timeout: jm.cfg.HeartbeatTimeout},
+	}
 	c.startedAt = c.now()
 	if c.epoch = jm.cfg.LeaderEpoch; c.epoch == 0 {
 		c.epoch = c.startedAt
@@ -168,12 +174,22 @@ func (c *cluster) send(m *member, msg *pb.ConnectResponse) {
 // tick looks for silence and for what takes too long.
 func (c *cluster) tick() {
 	now := c.jm.cfg.Clock.Now()
+	stood := c.pulse.Stood(now)
+	beat := now.Sub(c.beatAt) >= c.jm.cfg.HeartbeatInterval
+	if beat {
+		c.beatAt = now
+	}
 	for _, m := range c.sortedMembers() {
+		if stood {
+			m.seen = now
+		}
 		if now.Sub(m.seen) > c.jm.cfg.HeartbeatTimeout {
 			c.lose(m, "no heartbeat for "+c.jm.cfg.HeartbeatTimeout.String())
 			continue
 		}
-		c.send(m, &pb.ConnectResponse{Message: &pb.ConnectResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
+		if beat {
+			c.send(m, &pb.ConnectResponse{Message: &pb.ConnectResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
+		}
 	}
 	for _, id := range slices.Clone(c.order) {
 		if r := c.jobs[id]; r != nil && r.machine.Deadline() <= c.now() {

@@ -79,6 +79,8 @@ const (
 	jobsMax = 1000
 	// prepareMax is how long listing what there is to read may take.
 	prepareMax = time.Minute
+	// ticksPerTimeout is how often silence is looked for within the time after which it counts.
+	ticksPerTimeout = 12
 	// callsQueued is how many posts to the loop may wait; more block their senders.
 	callsQueued = 64
 )
@@ -195,7 +197,8 @@ func (jm *JobManager) Run(ctx context.Context) error {
 func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
 	defer close(jm.stopped)
 	defer c.close()
-	tick := time.NewTicker(min(jm.cfg.HeartbeatInterval, jm.cfg.HeartbeatTimeout/3))
+	// Often enough that a silence is noticed soon after the timeout.
+	tick := time.NewTicker(max(min(jm.cfg.HeartbeatInterval, jm.cfg.HeartbeatTimeout/ticksPerTimeout), time.Millisecond))
 	defer tick.Stop()
 	jm.ready.Store(true)
 	defer jm.ready.Store(false)

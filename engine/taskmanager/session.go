@@ -193,6 +193,7 @@ func (tm *TaskManager) act(parent, ctx context.Context, stream pb.TaskManagerSer
 	report := time.NewTicker(max(time.Duration(accepted.MetricsIntervalMs)*time.Millisecond, time.Millisecond))
 	defer report.Stop()
 	timeout := time.Duration(accepted.HeartbeatTimeoutMs) * time.Millisecond
+	pulse := serve.Pulse{Timeout: timeout}
 	seen := tm.cfg.Clock.Now()
 	for {
 		var send []*pb.ConnectRequest
@@ -204,7 +205,11 @@ func (tm *TaskManager) act(parent, ctx context.Context, stream pb.TaskManagerSer
 			send = x.box.take()
 			x.reap()
 		case <-heartbeat.C:
-			if silence := tm.cfg.Clock.Now().Sub(seen); silence > timeout {
+			now := tm.cfg.Clock.Now()
+			if pulse.Stood(now) {
+				seen = now
+			}
+			if silence := now.Sub(seen); silence > timeout {
 				return fmt.Errorf("no heartbeat for %s", silence.Round(time.Millisecond))
 			}
 			send = []*pb.ConnectRequest{{Message: &pb.ConnectRequest_Heartbeat{Heartbeat: &pb.Heartbeat{MemoryUsedBytes: memoryUsed()}}}}
