@@ -16,10 +16,12 @@ import (
 
 // hashFunc registers a hash of a STRING or BYTES, shown as lower-case hexadecimal digits.
 func hashFunc(name string, sum func(dst, s []byte) []byte) struct{} {
-	return register(Func{Name: name, Usage: name + "(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeString),
+	return register(Func{
+		Name: name, Usage: name + "(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeString),
 		Build: Always(StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 			return sum(dst, args[0].Bytes(i)), true, nil
-		}))})
+		})),
+	})
 }
 
 func sumSHA224(dst, s []byte) []byte {
@@ -56,10 +58,12 @@ var (
 	_ = hashFunc("SHA384", sumSHA384)
 	_ = hashFunc("SHA512", sumSHA512)
 	_ = register(Func{Name: "SHA2", Usage: "SHA2(string or bytes, 224, 256, 384 or 512)", Flags: MayNull, Min: 2, Max: 2, Bind: bindSHA2, Build: buildSHA2})
-	_ = register(Func{Name: "CRC32", Usage: "CRC32(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeInt64),
+	_ = register(Func{
+		Name: "CRC32", Usage: "CRC32(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeInt64),
 		Build: Always(FixedRows(func(args []Arg, i int) (int64, bool, error) {
 			return int64(crc32.ChecksumIEEE(args[0].Bytes(i))), true, nil
-		}))})
+		})),
+	})
 	_ = register(Func{Name: "UUID", Usage: "UUID()", Flags: Volatile, Bind: func([]*Expr) (vec.Type, error) { return vec.TypeString, nil }, Build: buildUUID})
 )
 

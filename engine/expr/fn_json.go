@@ -14,20 +14,30 @@ import (
 
 var (
 	// JSON_VALUE(json, path), JSON_VALUE(json, path, on empty, on error), or with six arguments: (json, path, on empty, its default, on error, its default).
-	_ = register(Func{Name: "JSON_VALUE", Usage: "JSON_VALUE(string, path [RETURNING type] [… ON EMPTY] [… ON ERROR])", Flags: MayNull, Min: 2, Max: 6,
-		Rewrite: rewriteJSONValue, Bind: bindJSONValue, Build: buildJSONValue})
+	_ = register(Func{
+		Name: "JSON_VALUE", Usage: "JSON_VALUE(string, path [RETURNING type] [… ON EMPTY] [… ON ERROR])", Flags: MayNull, Min: 2, Max: 6,
+		Rewrite: rewriteJSONValue, Bind: bindJSONValue, Build: buildJSONValue,
+	})
 	_ = register(Func{Name: "JSON_VALUE DEFAULT", Flags: hidden | MayNull | NullCall, Min: 6, Max: 6, Bind: bindJSONDefault, Build: buildJSONValue})
-	_ = register(Func{Name: "JSON_QUERY", Usage: "JSON_QUERY(string, path [… WRAPPER] [… ON EMPTY] [… ON ERROR])", Flags: MayNull, Min: 2, Max: 5,
-		Bind: bindJSONQuery, Build: buildJSONQuery})
+	_ = register(Func{
+		Name: "JSON_QUERY", Usage: "JSON_QUERY(string, path [… WRAPPER] [… ON EMPTY] [… ON ERROR])", Flags: MayNull, Min: 2, Max: 5,
+		Bind: bindJSONQuery, Build: buildJSONQuery,
+	})
 	_ = register(Func{Name: "JSON_EXISTS", Usage: "JSON_EXISTS(string, path [… ON ERROR])", Flags: MayNull, Min: 2, Max: 3, Bind: bindJSONExists, Build: buildJSONExists})
 	_ = register(Func{Name: "IS JSON", Usage: "string IS JSON [VALUE|OBJECT|ARRAY|SCALAR]", Flags: hidden | NullCall, Min: 1, Max: 2, Bind: bindIsJSON, Build: buildIsJSON})
-	_ = register(Func{Name: "JSON_STRING", Usage: "JSON_STRING(value)", Min: 1, Max: 1,
-		Bind: func([]*Expr) (vec.Type, error) { return vec.TypeString, nil }, Build: buildJSONString})
+	_ = register(Func{
+		Name: "JSON_STRING", Usage: "JSON_STRING(value)", Min: 1, Max: 1,
+		Bind: func([]*Expr) (vec.Type, error) { return vec.TypeString, nil }, Build: buildJSONString,
+	})
 	// JSON_OBJECT('NULL'|'ABSENT', key, value, …) and JSON_ARRAY('NULL'|'ABSENT', value, …).
-	_ = register(Func{Name: "JSON_OBJECT", Usage: "JSON_OBJECT(KEY key VALUE value, … [NULL|ABSENT ON NULL])", Flags: NullCall, Min: 1, Max: -1,
-		Bind: bindJSONBuild(2), Build: buildJSONBuild(2)})
-	_ = register(Func{Name: "JSON_ARRAY", Usage: "JSON_ARRAY(value, … [NULL|ABSENT ON NULL])", Flags: NullCall, Min: 1, Max: -1,
-		Bind: bindJSONBuild(1), Build: buildJSONBuild(1)})
+	_ = register(Func{
+		Name: "JSON_OBJECT", Usage: "JSON_OBJECT(KEY key VALUE value, … [NULL|ABSENT ON NULL])", Flags: NullCall, Min: 1, Max: -1,
+		Bind: bindJSONBuild(2), Build: buildJSONBuild(2),
+	})
+	_ = register(Func{
+		Name: "JSON_ARRAY", Usage: "JSON_ARRAY(value, … [NULL|ABSENT ON NULL])", Flags: NullCall, Min: 1, Max: -1,
+		Bind: bindJSONBuild(1), Build: buildJSONBuild(1),
+	})
 )
 
 var (

@@ -17,11 +17,13 @@ var errTextMax = errors.New("the result would be longer than 16 MiB")
 
 // text registers a strict function of a STRING that appends its STRING result.
 func textFunc(name string, flags Flags, fn func(dst, s []byte) ([]byte, bool)) struct{} {
-	return register(Func{Name: name, Usage: name + "(string)", Flags: flags, Min: 1, Max: 1, Bind: Types(vec.TypeString, vec.TypeString),
+	return register(Func{
+		Name: name, Usage: name + "(string)", Flags: flags, Min: 1, Max: 1, Bind: Types(vec.TypeString, vec.TypeString),
 		Build: Always(StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 			res, ok := fn(dst, args[0].Bytes(i))
 			return res, ok, nil
-		}))})
+		})),
+	})
 }
 
 // always makes a function of a STRING that has a result for every argument.
@@ -44,30 +46,42 @@ var (
 	_ = register(Func{Name: "CONCAT", Usage: "CONCAT(string, …)", Min: 1, Max: -1, Bind: bindConcat, Build: Always(StringRows(concatRow))})
 	_ = register(Func{Name: "CONCAT_WS", Usage: "CONCAT_WS(separator, string, …)", Flags: NullCall, Min: 1, Max: -1, Bind: bindConcatWS, Build: Always(StringRows(concatWS))})
 
-	_ = register(Func{Name: "CHAR_LENGTH", Aliases: []string{"CHARACTER_LENGTH"}, Usage: "CHAR_LENGTH(string)", Min: 1, Max: 1, Bind: Types(vec.TypeInt32, vec.TypeString),
-		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) { return int32(chars(args[0].Bytes(i))), true, nil }))})
-	_ = register(Func{Name: "OCTET_LENGTH", Usage: "OCTET_LENGTH(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeInt32),
-		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) { return int32(len(args[0].Bytes(i))), true, nil }))})
+	_ = register(Func{
+		Name: "CHAR_LENGTH", Aliases: []string{"CHARACTER_LENGTH"}, Usage: "CHAR_LENGTH(string)", Min: 1, Max: 1, Bind: Types(vec.TypeInt32, vec.TypeString),
+		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) { return int32(chars(args[0].Bytes(i))), true, nil })),
+	})
+	_ = register(Func{
+		Name: "OCTET_LENGTH", Usage: "OCTET_LENGTH(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeInt32),
+		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) { return int32(len(args[0].Bytes(i))), true, nil })),
+	})
 
 	_ = register(Func{Name: "REPLACE", Usage: "REPLACE(string, search, replacement)", Min: 3, Max: 3, Bind: Types(vec.TypeString, vec.TypeString), Build: Always(StringRows(replaceRow))})
 	_ = register(Func{Name: "TRANSLATE", Aliases: []string{"TRANSLATE3"}, Usage: "TRANSLATE(string, from, to)", Min: 3, Max: 3, Bind: Types(vec.TypeString, vec.TypeString), Build: Always(StringRows(translateRow))})
 	_ = register(Func{Name: "REPEAT", Usage: "REPEAT(string, count)", Min: 2, Max: 2, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64), Build: Always(StringRows(repeatRow))})
 	_ = register(Func{Name: "LPAD", Usage: "LPAD(string, length, pad)", Flags: MayNull, Min: 3, Max: 3, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64, vec.TypeString), Build: Always(padRows(true))})
 	_ = register(Func{Name: "RPAD", Usage: "RPAD(string, length, pad)", Flags: MayNull, Min: 3, Max: 3, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64, vec.TypeString), Build: Always(padRows(false))})
-	_ = register(Func{Name: "LEFT", Usage: "LEFT(string, length)", Min: 2, Max: 2, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64),
+	_ = register(Func{
+		Name: "LEFT", Usage: "LEFT(string, length)", Min: 2, Max: 2, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64),
 		Build: Always(SliceRows(func(args []Arg, i int) ([]byte, bool, error) {
 			s := args[0].Bytes(i)
 			return s[:charAt(s, At[int64](args[1], i))], true, nil
-		}))})
-	_ = register(Func{Name: "RIGHT", Usage: "RIGHT(string, length)", Min: 2, Max: 2, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64),
+		})),
+	})
+	_ = register(Func{
+		Name: "RIGHT", Usage: "RIGHT(string, length)", Min: 2, Max: 2, Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64),
 		Build: Always(SliceRows(func(args []Arg, i int) ([]byte, bool, error) {
 			s, n := args[0].Bytes(i), max(At[int64](args[1], i), 0)
 			return s[charAt(s, int64(chars(s))-n):], true, nil
-		}))})
-	_ = register(Func{Name: "SUBSTRING", Aliases: []string{"SUBSTR"}, Usage: "SUBSTRING(string, start[, length])", Flags: MayNull, Min: 2, Max: 3,
-		Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64), Build: Always(SliceRows(substringRow))})
-	_ = register(Func{Name: "OVERLAY", Usage: "OVERLAY(string, replacement, start[, length])", Min: 3, Max: 4,
-		Bind: Types(vec.TypeString, vec.TypeString, vec.TypeString, vec.TypeInt64), Build: Always(StringRows(overlayRow))})
+		})),
+	})
+	_ = register(Func{
+		Name: "SUBSTRING", Aliases: []string{"SUBSTR"}, Usage: "SUBSTRING(string, start[, length])", Flags: MayNull, Min: 2, Max: 3,
+		Bind: Types(vec.TypeString, vec.TypeString, vec.TypeInt64), Build: Always(SliceRows(substringRow)),
+	})
+	_ = register(Func{
+		Name: "OVERLAY", Usage: "OVERLAY(string, replacement, start[, length])", Min: 3, Max: 4,
+		Bind: Types(vec.TypeString, vec.TypeString, vec.TypeString, vec.TypeInt64), Build: Always(StringRows(overlayRow)),
+	})
 )
 
 // mapRunes maps each character; lo to hi are the ASCII letters that change, by flipping bit 5. Bytes that are not UTF-8 are kept.

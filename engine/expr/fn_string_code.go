@@ -16,7 +16,8 @@ import (
 )
 
 var (
-	_ = register(Func{Name: "ASCII", Usage: "ASCII(string)", Min: 1, Max: 1, Bind: Types(vec.TypeInt32, vec.TypeString),
+	_ = register(Func{
+		Name: "ASCII", Usage: "ASCII(string)", Min: 1, Max: 1, Bind: Types(vec.TypeInt32, vec.TypeString),
 		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) {
 			s := args[0].Bytes(i)
 			if len(s) == 0 {
@@ -24,28 +25,37 @@ var (
 			}
 			r, _ := utf8.DecodeRune(s)
 			return r, true, nil
-		}))})
-	_ = register(Func{Name: "CHR", Usage: "CHR(integer)", Min: 1, Max: 1, Bind: Types(vec.TypeString, vec.TypeInt64),
+		})),
+	})
+	_ = register(Func{
+		Name: "CHR", Usage: "CHR(integer)", Min: 1, Max: 1, Bind: Types(vec.TypeString, vec.TypeInt64),
 		Build: Always(StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 			if c := At[int64](args[0], i); c >= 0 {
 				dst = utf8.AppendRune(dst, rune(c&0xFF))
 			}
 			return dst, true, nil
-		}))})
-	_ = register(Func{Name: "BIN", Usage: "BIN(integer)", Min: 1, Max: 1, Bind: Types(vec.TypeString, vec.TypeInt64),
+		})),
+	})
+	_ = register(Func{
+		Name: "BIN", Usage: "BIN(integer)", Min: 1, Max: 1, Bind: Types(vec.TypeString, vec.TypeInt64),
 		Build: Always(StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 			return strconv.AppendUint(dst, uint64(At[int64](args[0], i)), 2), true, nil
-		}))})
+		})),
+	})
 	_ = register(Func{Name: "HEX", Usage: "HEX(integer, string or bytes)", Min: 1, Max: 1, Bind: bindHex, Build: buildHex})
-	_ = register(Func{Name: "UNHEX", Usage: "UNHEX(string)", Flags: MayNull, Min: 1, Max: 1, Bind: Types(vec.TypeBytes, vec.TypeString),
+	_ = register(Func{
+		Name: "UNHEX", Usage: "UNHEX(string)", Flags: MayNull, Min: 1, Max: 1, Bind: Types(vec.TypeBytes, vec.TypeString),
 		Build: Always(StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 			res, ok := appendUnhex(dst, args[0].Bytes(i))
 			return res, ok, nil
-		}))})
-	_ = register(Func{Name: "TO_BASE64", Usage: "TO_BASE64(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeString),
+		})),
+	})
+	_ = register(Func{
+		Name: "TO_BASE64", Usage: "TO_BASE64(string or bytes)", Min: 1, Max: 1, Bind: bindBinary(vec.TypeString),
 		Build: Always(StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 			return base64.StdEncoding.AppendEncode(dst, args[0].Bytes(i)), true, nil
-		}))})
+		})),
+	})
 	_ = textFunc("FROM_BASE64", MayNull, func(dst, s []byte) ([]byte, bool) {
 		res, err := base64.StdEncoding.AppendDecode(dst, s)
 		return res, err == nil
@@ -55,10 +65,14 @@ var (
 
 	_ = register(Func{Name: "ENCODE", Usage: "ENCODE(string, charset)", Min: 2, Max: 2, Bind: bindCharset(vec.TypeBytes, vec.TypeString), Build: buildCharset(encode)})
 	_ = register(Func{Name: "DECODE", Usage: "DECODE(bytes, charset)", Min: 2, Max: 2, Bind: bindCharset(vec.TypeString, vec.TypeBytes), Build: buildCharset(decode)})
-	_ = register(Func{Name: "PARSE_URL", Usage: "PARSE_URL(url, part[, key])", Flags: MayNull, Min: 2, Max: 3, Bind: Types(vec.TypeString, vec.TypeString),
-		Build: Always(StringRows(parseURL))})
-	_ = register(Func{Name: "STR_TO_MAP", Usage: "STR_TO_MAP(string[, pair delimiter, key delimiter])", Min: 1, Max: 3,
-		Bind: Types(vec.MapOf(vec.TypeString, vec.TypeString), vec.TypeString), Build: buildStrToMap})
+	_ = register(Func{
+		Name: "PARSE_URL", Usage: "PARSE_URL(url, part[, key])", Flags: MayNull, Min: 2, Max: 3, Bind: Types(vec.TypeString, vec.TypeString),
+		Build: Always(StringRows(parseURL)),
+	})
+	_ = register(Func{
+		Name: "STR_TO_MAP", Usage: "STR_TO_MAP(string[, pair delimiter, key delimiter])", Min: 1, Max: 3,
+		Bind: Types(vec.MapOf(vec.TypeString, vec.TypeString), vec.TypeString), Build: buildStrToMap,
+	})
 )
 
 // bindHex takes integers as BIGINT and otherwise text or bytes.

@@ -10,7 +10,8 @@ import (
 
 var (
 	// POSITION and LOCATE have the text to find first, INSTR has it second.
-	_ = register(Func{Name: "POSITION", Aliases: []string{"LOCATE"}, Usage: "POSITION(search IN string), LOCATE(search, string[, start])", Min: 2, Max: 3,
+	_ = register(Func{
+		Name: "POSITION", Aliases: []string{"LOCATE"}, Usage: "POSITION(search IN string), LOCATE(search, string[, start])", Min: 2, Max: 3,
 		Bind: Types(vec.TypeInt32, vec.TypeString, vec.TypeString, vec.TypeInt64),
 		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) {
 			start := int64(1)
@@ -18,29 +19,40 @@ var (
 				start = At[int64](args[2], i)
 			}
 			return position(args[1].Bytes(i), args[0].Bytes(i), start), true, nil
-		}))})
-	_ = register(Func{Name: "INSTR", Usage: "INSTR(string, search)", Min: 2, Max: 2, Bind: Types(vec.TypeInt32, vec.TypeString),
+		})),
+	})
+	_ = register(Func{
+		Name: "INSTR", Usage: "INSTR(string, search)", Min: 2, Max: 2, Bind: Types(vec.TypeInt32, vec.TypeString),
 		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) {
 			return position(args[0].Bytes(i), args[1].Bytes(i), 1), true, nil
-		}))})
-	_ = register(Func{Name: "STARTSWITH", Usage: "STARTSWITH(string, prefix)", Min: 2, Max: 2, Bind: bindAffix,
+		})),
+	})
+	_ = register(Func{
+		Name: "STARTSWITH", Usage: "STARTSWITH(string, prefix)", Min: 2, Max: 2, Bind: bindAffix,
 		Build: Always(BoolRows(func(args []Arg, i int) (bool, bool, error) {
 			return bytes.HasPrefix(args[0].Bytes(i), args[1].Bytes(i)), true, nil
-		}))})
-	_ = register(Func{Name: "ENDSWITH", Usage: "ENDSWITH(string, suffix)", Min: 2, Max: 2, Bind: bindAffix,
+		})),
+	})
+	_ = register(Func{
+		Name: "ENDSWITH", Usage: "ENDSWITH(string, suffix)", Min: 2, Max: 2, Bind: bindAffix,
 		Build: Always(BoolRows(func(args []Arg, i int) (bool, bool, error) {
 			return bytes.HasSuffix(args[0].Bytes(i), args[1].Bytes(i)), true, nil
-		}))})
+		})),
+	})
 	_ = register(Func{Name: "SPLIT_INDEX", Usage: "SPLIT_INDEX(string, delimiter, index from 0)", Flags: MayNull, Min: 3, Max: 3, Bind: bindSplitIndex, Build: buildSplitIndex})
-	_ = register(Func{Name: "SPLIT", Usage: "SPLIT(string, delimiter)", Min: 2, Max: 2, Bind: Types(vec.ArrayOf(vec.TypeString), vec.TypeString),
-		Build: Always(AppendRows(splitRow))})
+	_ = register(Func{
+		Name: "SPLIT", Usage: "SPLIT(string, delimiter)", Min: 2, Max: 2, Bind: Types(vec.ArrayOf(vec.TypeString), vec.TypeString),
+		Build: Always(AppendRows(splitRow)),
+	})
 
 	_ = charTest("IS_ALPHA", unicode.IsLetter)
 	_ = charTest("IS_DIGIT", unicode.IsDigit)
-	_ = register(Func{Name: "IS_DECIMAL", Usage: "IS_DECIMAL(string)", Flags: NullCall, Min: 1, Max: 1, Bind: bindTest,
+	_ = register(Func{
+		Name: "IS_DECIMAL", Usage: "IS_DECIMAL(string)", Flags: NullCall, Min: 1, Max: 1, Bind: bindTest,
 		Build: Always(BoolRows(func(args []Arg, i int) (bool, bool, error) {
 			return !args[0].IsNull(i) && isDecimal(args[0].Str(i)), true, nil
-		}))})
+		})),
+	})
 )
 
 func bindTest(args []*Expr) (vec.Type, error) {
@@ -51,7 +63,8 @@ func bindTest(args []*Expr) (vec.Type, error) {
 
 // charTest registers a test of all characters of a string; it is FALSE for NULL and for the empty string.
 func charTest(name string, is func(rune) bool) struct{} {
-	return register(Func{Name: name, Usage: name + "(string)", Flags: NullCall, Min: 1, Max: 1, Bind: bindTest,
+	return register(Func{
+		Name: name, Usage: name + "(string)", Flags: NullCall, Min: 1, Max: 1, Bind: bindTest,
 		Build: Always(BoolRows(func(args []Arg, i int) (bool, bool, error) {
 			if args[0].IsNull(i) || len(args[0].Bytes(i)) == 0 {
 				return false, true, nil
@@ -62,7 +75,8 @@ func charTest(name string, is func(rune) bool) struct{} {
 				}
 			}
 			return true, true, nil
-		}))})
+		})),
+	})
 }
 
 // isDecimal accepts an optional sign, digits with an optional point, and an optional exponent.

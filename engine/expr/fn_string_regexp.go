@@ -13,12 +13,18 @@ var (
 	_ = register(Func{Name: "REGEXP", Usage: "REGEXP(string, pattern)", Min: 2, Max: 2, Bind: bindRegexp(vec.TypeBool, vec.TypeString), Build: buildRegexp})
 	_ = register(Func{Name: "REGEXP_COUNT", Usage: "REGEXP_COUNT(string, pattern)", Flags: MayNull, Min: 2, Max: 2, Bind: bindRegexp(vec.TypeInt32, vec.TypeString), Build: buildRegexpCount})
 	_ = register(Func{Name: "REGEXP_SUBSTR", Usage: "REGEXP_SUBSTR(string, pattern)", Flags: MayNull, Min: 2, Max: 2, Bind: bindRegexp(vec.TypeString, vec.TypeString), Build: buildRegexpExtract})
-	_ = register(Func{Name: "REGEXP_EXTRACT", Usage: "REGEXP_EXTRACT(string, pattern[, group])", Flags: MayNull, Min: 2, Max: 3,
-		Bind: bindRegexp(vec.TypeString, vec.TypeString, vec.TypeString, vec.TypeInt64), Build: buildRegexpExtract})
-	_ = register(Func{Name: "REGEXP_REPLACE", Usage: "REGEXP_REPLACE(string, pattern, replacement)", Flags: MayNull, Min: 3, Max: 3,
-		Bind: bindRegexp(vec.TypeString, vec.TypeString), Build: buildRegexpReplace})
-	_ = register(Func{Name: "SIMILAR TO", Aliases: []string{"SIMILAR"}, Usage: "string SIMILAR TO pattern [ESCAPE character]", Flags: hidden, Min: 2, Max: 3,
-		Bind: bindSimilar, Build: buildSimilar})
+	_ = register(Func{
+		Name: "REGEXP_EXTRACT", Usage: "REGEXP_EXTRACT(string, pattern[, group])", Flags: MayNull, Min: 2, Max: 3,
+		Bind: bindRegexp(vec.TypeString, vec.TypeString, vec.TypeString, vec.TypeInt64), Build: buildRegexpExtract,
+	})
+	_ = register(Func{
+		Name: "REGEXP_REPLACE", Usage: "REGEXP_REPLACE(string, pattern, replacement)", Flags: MayNull, Min: 3, Max: 3,
+		Bind: bindRegexp(vec.TypeString, vec.TypeString), Build: buildRegexpReplace,
+	})
+	_ = register(Func{
+		Name: "SIMILAR TO", Aliases: []string{"SIMILAR"}, Usage: "string SIMILAR TO pattern [ESCAPE character]", Flags: hidden, Min: 2, Max: 3,
+		Bind: bindSimilar, Build: buildSimilar,
+	})
 )
 
 // bindRegexp checks a constant pattern in the planner, where the script's author sees the error.
@@ -270,7 +276,10 @@ func (t *javaRegexp) class(c byte) error {
 
 func (t *javaRegexp) group() error {
 	for _, g := range []struct{ open, what string }{
-		{"(?=", "look-ahead (?=…)"}, {"(?!", "look-ahead (?!…)"}, {"(?<=", "look-behind (?<=…)"}, {"(?<!", "look-behind (?<!…)"},
+		{"(?=", "look-ahead (?=…)"},
+		{"(?!", "look-ahead (?!…)"},
+		{"(?<=", "look-behind (?<=…)"},
+		{"(?<!", "look-behind (?<!…)"},
 		{"(?>", "an atomic group (?>…)"},
 	} {
 		if t.more(g.open) {

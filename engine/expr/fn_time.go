@@ -84,7 +84,8 @@ var errNoClock = errors.New("the current time is not known here")
 // clock registers a function without arguments that reads the wall clock: value gets the instant and its local time, in ms. All rows of a
 // batch see the same time: they are processed together.
 func clock(t vec.Type, value func(ms, local int64) int64, name string, aliases ...string) struct{} {
-	return register(Func{Name: name, Aliases: aliases, Usage: name + "()", Flags: Volatile,
+	return register(Func{
+		Name: name, Aliases: aliases, Usage: name + "()", Flags: Volatile,
 		Bind: func([]*Expr) (vec.Type, error) { return t, nil },
 		Build: func(s *Site) (Kernel, error) {
 			now := s.Env.Now
@@ -103,7 +104,8 @@ func clock(t vec.Type, value func(ms, local int64) int64, name string, aliases .
 				}
 				return nil
 			}, nil
-		}})
+		},
+	})
 }
 
 func fill[T vec.Fixed](dst []T, v T) {
@@ -124,13 +126,15 @@ var (
 	}, "LOCALTIME", "CURRENT_TIME")
 	_ = clock(vec.TypeInt64, func(ms, _ int64) int64 { return floorDiv(ms, msPerSecond) }, "UNIX_TIMESTAMP NOW")
 
-	_ = register(Func{Name: "CURRENT_WATERMARK", Usage: "CURRENT_WATERMARK(rowtime)", Flags: Volatile | NullCall, Min: 1, Max: 1,
+	_ = register(Func{
+		Name: "CURRENT_WATERMARK", Usage: "CURRENT_WATERMARK(rowtime)", Flags: Volatile | NullCall, Min: 1, Max: 1,
 		Bind: func(args []*Expr) (vec.Type, error) {
 			if !args[0].Type.Kind.IsTimestamp() {
 				return vec.Type{}, errArgs
 			}
 			return vec.Type{Kind: args[0].Type.Kind, Precision: 3}, nil
-		}, Build: buildWatermark})
+		}, Build: buildWatermark,
+	})
 	_ = register(Func{Name: "CONVERT_TZ", Usage: "CONVERT_TZ(string, from zone, to zone)", Flags: MayNull, Min: 3, Max: 3, Bind: bindConvertTZ, Build: buildConvertTZ})
 )
 
@@ -150,7 +154,7 @@ func buildWatermark(s *Site) (Kernel, error) {
 // zoneNames are Java's short names of zones that the tz database does not have.
 var zoneNames = map[string]string{
 	"PST": "America/Los_Angeles", "CST": "America/Chicago", "AST": "America/Anchorage", "CTT": "Asia/Shanghai", "JST": "Asia/Tokyo",
-	"IST": "Asia/Kolkata", "BST": "Asia/Dhaka", "AET": "Australia/Sydney", "ECT": "Europe/Paris", "PDT": "America/Los_Angeles",
+	"IST": "Asia/Kolkata", "BST": "Asia/Dhaka", "AET": "Australia/Sydney", "PDT": "America/Los_Angeles",
 }
 
 // loadZone finds a zone by its name (Europe/Berlin), Java's short name (PST), or as GMT+08:00, UTC+8 or +08:00.

@@ -451,8 +451,8 @@ func readOffset(s string, v *parsed) (rest string, ok bool) {
 		return s, false
 	}
 	var m int64
-	if min, r, ok := digits(strings.TrimPrefix(rest, ":"), 2, 2); ok && min < 60 {
-		m, rest = min, r
+	if v, r, ok := digits(strings.TrimPrefix(rest, ":"), 2, 2); ok && v < 60 {
+		m, rest = v, r
 	}
 	v.off = h*msPerHour + m*msPerMinute
 	if negative {

@@ -16,11 +16,15 @@ const (
 
 var (
 	_ = register(Func{Name: "DATE_FORMAT", Usage: "DATE_FORMAT(timestamp or string, pattern)", Flags: MayNull, Min: 2, Max: 2, Bind: bindDateFormat, Build: buildDateFormat})
-	_ = register(Func{Name: "TO_TIMESTAMP", Usage: "TO_TIMESTAMP(string[, pattern])", Flags: MayNull, Min: 1, Max: 2,
-		Bind: bindParse(vec.TypeTimestamp), Build: buildToTimestamp})
+	_ = register(Func{
+		Name: "TO_TIMESTAMP", Usage: "TO_TIMESTAMP(string[, pattern])", Flags: MayNull, Min: 1, Max: 2,
+		Bind: bindParse(vec.TypeTimestamp), Build: buildToTimestamp,
+	})
 	_ = register(Func{Name: "TO_DATE", Usage: "TO_DATE(string[, pattern])", Flags: MayNull, Min: 1, Max: 2, Bind: bindParse(vec.TypeDate), Build: buildToDate})
-	_ = register(Func{Name: "TO_TIMESTAMP_LTZ", Usage: "TO_TIMESTAMP_LTZ(number[, 0 or 3]), TO_TIMESTAMP_LTZ(string[, pattern[, zone]])", Flags: MayNull, Min: 1, Max: 3,
-		Bind: bindToLTZ, Build: buildToLTZ})
+	_ = register(Func{
+		Name: "TO_TIMESTAMP_LTZ", Usage: "TO_TIMESTAMP_LTZ(number[, 0 or 3]), TO_TIMESTAMP_LTZ(string[, pattern[, zone]])", Flags: MayNull, Min: 1, Max: 3,
+		Bind: bindToLTZ, Build: buildToLTZ,
+	})
 	_ = register(Func{Name: "UNIX_TIMESTAMP", Usage: "UNIX_TIMESTAMP([string[, pattern]])", Min: 0, Max: 2, Rewrite: rewriteUnix, Bind: bindUnix, Build: buildUnix})
 	_ = register(Func{Name: "FROM_UNIXTIME", Usage: "FROM_UNIXTIME(seconds[, pattern])", Min: 1, Max: 2, Bind: bindFromUnix, Build: buildFromUnix})
 )

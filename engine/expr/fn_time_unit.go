@@ -55,8 +55,9 @@ func (u unit) fixed() int64 {
 		return msPerDay
 	case unitWeek:
 		return 7 * msPerDay
+	default:
+		return 0
 	}
-	return 0
 }
 
 // months is the length of a unit of months, 0 for the others.
@@ -74,8 +75,9 @@ func (u unit) months() int64 {
 		return 1200
 	case unitMillennium:
 		return 12000
+	default:
+		return 0
 	}
-	return 0
 }
 
 var (
@@ -169,8 +171,9 @@ func buildExtract(s *Site) (Kernel, error) {
 				return m % 12, true, nil
 			case unitQuarter:
 				return m%12/3 + 1, true, nil
+			default:
+				return m / u.months(), true, nil
 			}
-			return m / u.months(), true, nil
 		}), nil
 	case k == vec.IntervalDT:
 		return FixedRows(func(args []Arg, i int) (int64, bool, error) {
@@ -180,8 +183,9 @@ func buildExtract(s *Site) (Kernel, error) {
 				return ms / msPerDay, true, nil
 			case unitEpoch:
 				return ms / msPerSecond, true, nil
+			default:
+				return clockPart(u, ms), true, nil
 			}
-			return clockPart(u, ms), true, nil
 		}), nil
 	case k == vec.TimestampLTZ && u == unitEpoch:
 		return FixedRows(func(args []Arg, i int) (int64, bool, error) {
@@ -227,7 +231,13 @@ func extract(u unit, local int64) int64 {
 	case unitISOYear:
 		year, _ := isoWeek(days)
 		return year
+	default:
+		return datePart(u, days)
 	}
+}
+
+// datePart is a part of the date.
+func datePart(u unit, days int64) int64 {
 	y, m, d := civil(days)
 	switch u {
 	case unitDay:
@@ -295,6 +305,7 @@ func floorDays(u unit, days int64) int64 {
 		y = floorDiv(y-1, 100)*100 + 1
 	case unitMillennium:
 		y = floorDiv(y-1, 1000)*1000 + 1
+	default:
 	}
 	return daysOf(y, 1, 1)
 }
@@ -356,6 +367,7 @@ func buildRoundTo(ceil bool) func(*Site) (Kernel, error) {
 			return FixedRows(func(args []Arg, i int) (int64, bool, error) {
 				return roundLocal(u, At[int64](args[0], i), ceil), true, nil
 			}), nil
+		default:
 		}
 		return FixedRows(func(args []Arg, i int) (int64, bool, error) {
 			ms := At[int64](args[0], i)
@@ -482,6 +494,7 @@ func buildAdd(s *Site) (Kernel, error) {
 			ms := add(int64(At[int32](args[2], i)), At[int64](args[1], i))
 			return int32(ms - floorDiv(ms, msPerDay)*msPerDay), true, nil
 		}), nil
+	default:
 	}
 	onClock := s.Call.Type.Kind == vec.TimestampLTZ && u.months() > 0
 	return FixedRows(func(args []Arg, i int) (int64, bool, error) {
