@@ -139,7 +139,7 @@ func idleSuite(ctx context.Context, c config, dir string) ([]result, error) {
 
 const keysSQL = `
 CREATE TABLE gen (id BIGINT, v INT, ts AS TO_TIMESTAMP_LTZ(id / 1000, 3), WATERMARK FOR ts AS ts)
-WITH ('connector' = 'datagen', 'number-of-rows' = '%[1]d', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '%[2]d');
+WITH ('connector' = 'datagen', 'rows-per-second' = '1000000000', 'number-of-rows' = '%[1]d', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '%[2]d');
 CREATE TABLE done (c BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO done
 SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE gen, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY CONCAT('sensor-', CAST(id AS STRING)), window_start, window_end;`
