@@ -20,7 +20,6 @@ type changes struct {
 	start []bool
 	// Scratch of comparing values.
 	a, b []byte
-	one  [1]int32
 }
 
 // pick is a row to emit: of the results before (row was) or after.

@@ -112,7 +112,8 @@ func TestOncePerBatch(t *testing.T) {
 		Script: "a, 1\nb, 5\na, 3\nflush\na, 2\na, 9", Want: `
 		a, 2, 4, 3
 		b, 1, 5, 5
-		+U a, 4, 15, 9`})
+		+U a, 4, 15, 9`,
+	})
 }
 
 func TestRetractions(t *testing.T) {
@@ -173,7 +174,8 @@ func TestNoKeys(t *testing.T) {
 	s.Keys, s.KeyTypes = nil, nil
 	run(t, s, optest.Case{
 		Name: "no keys", Out: optest.Schema("n BIGINT, s BIGINT, m BIGINT"), Script: "a, 1\nbarrier\nb, 5\nend",
-		Want: "1, 1, 1\n+U 2, 6, 5\nwm max"})
+		Want: "1, 1, 1\n+U 2, 6, 5\nwm max",
+	})
 }
 
 func TestTTL(t *testing.T) {
@@ -198,7 +200,8 @@ func TestTTL(t *testing.T) {
 		+U a, 5
 		a, 2
 		b, 0
-		wm max`})
+		wm max`,
+	})
 }
 
 func TestSeveralKeys(t *testing.T) {
@@ -220,7 +223,8 @@ func TestSeveralKeys(t *testing.T) {
 		0.50, NULL, 1, 20
 		+U 0.50, true, 1, 40
 		0.51, NULL, 1, 40
-		+U 0.50, NULL, 1, 70`})
+		+U 0.50, NULL, 1, 70`,
+	})
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -244,11 +248,10 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// row is a generated row: value v of a key, inserted or taken back.
+// row is a generated row: value v of a key.
 type row struct {
-	key  string
-	v    int64
-	back bool
+	key string
+	v   int64
 }
 
 // TestChangelogEqualsModel applies the changelog to an empty table and compares what is there in the end with an aggregation of the rows that are left,

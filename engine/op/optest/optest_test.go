@@ -41,12 +41,12 @@ const selfScript = `
 var selfSchema = Schema("s STRING, n BIGINT")
 
 // outcome runs a faulty operator in all configs and returns what the harness found.
-func outcome(t *testing.T, make func() *faulty) string {
+func outcome(t *testing.T, build func() *faulty) string {
 	t.Helper()
 	var rec recorder
 	c := Case{
 		Name: "self", In: selfSchema, Out: selfSchema, Script: selfScript,
-		New:  func() (op.Operator, error) { return make(), nil },
+		New:  func() (op.Operator, error) { return build(), nil },
 		Want: "a, 1\nb, NULL\nwm 5\n'x, y', 3\nwm 6\nwm max",
 	}
 	for _, cfg := range Configs() {
@@ -116,13 +116,15 @@ var faults = []struct {
 		}}
 	}},
 	{"goes back in time", "emitted watermark 3 after 5", func() *faulty {
-		return &faulty{process: func(b *vec.Batch, out op.Output) error { return out.Emit(b) },
+		return &faulty{
+			process: func(b *vec.Batch, out op.Output) error { return out.Emit(b) },
 			wm: func(wm stream.Time, out op.Output) error {
 				if err := out.EmitWatermark(wm); err != nil || wm != 5 {
 					return err
 				}
 				return out.EmitWatermark(3)
-			}}
+			},
+		}
 	}},
 	{"loses what a restore does not bring back", "output", func() *faulty {
 		var kept *vec.Batch

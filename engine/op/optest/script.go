@@ -41,7 +41,7 @@ type Event struct {
 	Split int
 }
 
-// Row, Watermark and Clock make events, for generated tests; the others are made by their Kind.
+// Row makes a RowEvent, for generated tests.
 func Row(format string, args ...any) Event { return Event{Row: fmt.Sprintf(format, args...)} }
 
 // Watermark makes a WatermarkEvent.

@@ -296,7 +296,10 @@ func TestRestoredGoesOn(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for _, spec := range []graph.WatermarkSpec{
-		{TimeCol: 2, Expr: column()}, {TimeCol: -1, Expr: column()}, {TimeCol: 0, Expr: column()}, {TimeCol: 1},
+		{TimeCol: 2, Expr: column()},
+		{TimeCol: -1, Expr: column()},
+		{TimeCol: 0, Expr: column()},
+		{TimeCol: 1},
 		{TimeCol: 1, Expr: expr.Column(0, "id", vec.TypeString)},
 	} {
 		if _, err := New(spec, schema, schema); err == nil {

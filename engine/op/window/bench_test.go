@@ -36,7 +36,6 @@ const benchKeys = 1000
 type load struct {
 	batches []*vec.Batch
 	at      int
-	now     int64
 	perMS   int64
 	rows    int64
 }

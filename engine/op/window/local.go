@@ -144,7 +144,7 @@ func (o *local) budget() int64 {
 }
 
 func (o *local) part(b *vec.Batch, p part, out op.Output) error {
-	late, gap := false, false
+	var late, gap bool
 	if o.spec.Windowing.Kind == graph.Attached {
 		late = p.slice <= o.closed
 	} else {

@@ -48,7 +48,7 @@ func drawReadings(t *rapid.T) []reading {
 	keys := rapid.IntRange(1, 5).Draw(t, "keys")
 	disorder := rapid.Int64Range(0, 60).Draw(t, "disorder")
 	var out []reading
-	now, wm := rapid.Int64Range(-100, 100).Draw(t, "from"), int64(stream.MinTime)
+	now, wm := rapid.Int64Range(-100, 100).Draw(t, "from"), stream.MinTime
 	for range n {
 		now += rapid.Int64Range(0, 12).Draw(t, "step")
 		if rapid.IntRange(0, 5).Draw(t, "what") == 0 {
@@ -98,7 +98,7 @@ func model(w graph.Windowing, rs []reading) (rows []string, late int64) {
 			}
 		}
 	}
-	wm := int64(stream.MinTime)
+	wm := stream.MinTime
 	for _, r := range rs {
 		if r.wm {
 			wm = r.ts
@@ -145,7 +145,7 @@ func sessionModel(gap int64, rs []reading) (rows []string, late int64) {
 			open[k] = left
 		}
 	}
-	wm := int64(stream.MinTime)
+	wm := stream.MinTime
 	for _, r := range rs {
 		if r.wm {
 			wm = r.ts
@@ -296,7 +296,7 @@ func TestParallelLocals(t *testing.T) {
 		g, err := New(modelSpec(w, graph.Global), modelMid, modelOut)
 		open(t, g, err, 1)
 		wms := [2]int64{stream.MinTime, stream.MinTime}
-		merged := int64(stream.MinTime)
+		merged := stream.MinTime
 		var ls [2]op.Operator
 		for i := range ls {
 			ls[i], err = New(modelSpec(w, graph.Local), modelIn, modelMid)

@@ -132,8 +132,8 @@ func (d *divider) cut(sliceOf func(int64) int64) []part {
 
 // find returns the index of the part of a slice. The parts of a batch are few; when they are not, the newest are the likeliest.
 func (d *divider) find(slice int64) int32 {
-	for i := len(d.parts) - 1; i >= 0; i-- {
-		if d.parts[i].slice == slice {
+	for i, p := range slices.Backward(d.parts) {
+		if p.slice == slice {
 			return int32(i)
 		}
 	}

@@ -133,6 +133,9 @@ func (o *sessionOp) advance(closed int64, out op.Output) error {
 			}
 			o.sessions.remove(o.ripe)
 		}
+		if err := o.sessions.trim(); err != nil {
+			return err
+		}
 		if !more {
 			break
 		}

@@ -60,12 +60,13 @@ type sessions struct {
 	keyRange stream.KeyRange
 	maxPar   int
 	// backed says that the store may know keys that memory does not; cold is a lower bound of the ends in its index.
-	backed bool
-	cold   int64
-	writes state.Writes
-	kids   []int32
-	buf    []byte
-	val    []byte
+	backed  bool
+	cold    int64
+	thawing thawing
+	writes  state.Writes
+	kids    []int32
+	buf     []byte
+	val     []byte
 }
 
 // due is a session's end at the time when it was entered; it may have moved on since, or the slot may be another session's.

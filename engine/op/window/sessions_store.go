@@ -212,32 +212,49 @@ func (s *sessions) restore(closed int64) error {
 	return err
 }
 
+// thawing is how far a pass over the store's index has come.
+type thawing struct {
+	on bool
+	at stream.KeyGroup
+	// from is where the index of the key group goes on: what lies before has been deleted, and is slow to step over.
+	from []byte
+	low  int64
+}
+
 // thaw brings keys with a session that ends at or before limit from the store into memory, up to vec.MaxRows of them; more says that it must be called again,
 // after what is ripe has been removed.
 func (s *sessions) thaw(limit int64) (more bool, err error) {
 	limit = min(limit, stream.MaxTime-1) // MaxTime is "none"
-	if !s.backed || s.cold > limit {
-		return false, nil
+	if !s.thawing.on {
+		if !s.backed || s.cold > limit {
+			return false, nil
+		}
+		s.thawing = thawing{on: true, at: s.keyRange.First, low: stream.MaxTime}
+		s.cold = stream.MaxTime // what is evicted during the pass lowers it
 	}
-	low := stream.MaxTime
-	for g := s.keyRange.First; g < s.keyRange.Limit; g++ {
-		first, err := s.thawGroup(g, limit)
+	for p := &s.thawing; p.at < s.keyRange.Limit; p.at++ {
+		first, err := s.thawGroup(p, limit)
 		if err != nil {
 			return false, err
 		}
 		if first <= limit {
 			return true, nil
 		}
-		low = min(low, first)
+		p.low = min(p.low, first)
+		p.from = nil
 	}
-	s.cold = low
+	s.cold = min(s.cold, s.thawing.low)
+	s.thawing = thawing{}
 	return false, nil
 }
 
-// thawGroup brings in keys of a key group, and returns where its index goes on: at or below the limit when there is more to do.
-func (s *sessions) thawGroup(g stream.KeyGroup, limit int64) (first int64, err error) {
-	lower := append(binary.BigEndian.AppendUint16(nil, uint16(g)), spaceIndex)
-	upper := append(binary.BigEndian.AppendUint16(nil, uint16(g)), spaceIndex+1)
+// thawGroup brings in keys of the key group, and returns where its index goes on: at or below the limit when there is more to do.
+func (s *sessions) thawGroup(p *thawing, limit int64) (first int64, err error) {
+	lower := p.from
+	if lower == nil {
+		lower = append(binary.BigEndian.AppendUint16(nil, uint16(p.at)), spaceIndex)
+	}
+	upper := append(binary.BigEndian.AppendUint16(nil, uint16(p.at)), spaceIndex+1)
 	it, err := s.store.Iter(lower, upper)
 	if err != nil {
 		return 0, fmt.Errorf("read session ends: %w", err)
@@ -257,6 +274,7 @@ func (s *sessions) thawGroup(g stream.KeyGroup, limit int64) (first int64, err e
 		}
 		if end := int64(binary.BigEndian.Uint64(k[3:]) ^ 1<<63); end > limit || n == vec.MaxRows {
 			first = end
+			p.from = append(p.from[:0:0], k...)
 			break
 		}
 		if _, err = table.DecodeKey(k[indexPrefix:], cols); err != nil {
@@ -286,9 +304,6 @@ func (s *sessions) thawGroup(g stream.KeyGroup, limit int64) (first int64, err e
 	}
 	for _, k := range kids {
 		s.indexed[k] = stream.MaxTime
-	}
-	if n == vec.MaxRows && first == stream.MaxTime {
-		first = limit // it was the last of the index, or not: look again
 	}
 	return first, nil
 }

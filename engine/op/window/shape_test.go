@@ -101,8 +101,13 @@ func TestShapeExtremeTimes(t *testing.T) {
 
 func TestShapeRefuses(t *testing.T) {
 	for _, w := range []graph.Windowing{
-		{Kind: graph.Tumble}, {Kind: graph.Tumble, SizeMS: -1}, {Kind: graph.Hop, SizeMS: 10}, {Kind: graph.Session, GapMS: 1},
-		{Kind: graph.Cumulate, SizeMS: 10, SlideMS: 3}, {Kind: graph.Tumble, SizeMS: sizeMax + 1}, {Kind: graph.Tumble, SizeMS: 5, OffsetMS: sizeMax + 1},
+		{Kind: graph.Tumble},
+		{Kind: graph.Tumble, SizeMS: -1},
+		{Kind: graph.Hop, SizeMS: 10},
+		{Kind: graph.Session, GapMS: 1},
+		{Kind: graph.Cumulate, SizeMS: 10, SlideMS: 3},
+		{Kind: graph.Tumble, SizeMS: sizeMax + 1},
+		{Kind: graph.Tumble, SizeMS: 5, OffsetMS: sizeMax + 1},
 	} {
 		if _, err := newShape(w); err == nil {
 			t.Errorf("%+v: no error", w)
@@ -132,7 +137,7 @@ func TestZone(t *testing.T) {
 					t.Fatalf("%s: local(%d) = %d, want %d", name, at, z.local(at), localOf(at))
 				}
 				low := localOf(at + 1)
-				last := int64(stream.MinTime)
+				last := stream.MinTime
 				for later := at; later < at+4*60*minute; later += 5 * minute {
 					low = min(low, localOf(later+1), localOf(later+5*minute))
 				}

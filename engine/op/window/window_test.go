@@ -497,8 +497,10 @@ func TestAssign(t *testing.T) {
 		w    graph.Windowing
 		want string
 	}{
-		{graph.Windowing{Kind: graph.Tumble, SizeMS: 10},
-			"+U a, 1, 13, 10, 20, 19\nb, NULL, -1, -10, 0, -1\nwm 100\nc, 3, 20, 20, 30, 29\nwm max"},
+		{
+			graph.Windowing{Kind: graph.Tumble, SizeMS: 10},
+			"+U a, 1, 13, 10, 20, 19\nb, NULL, -1, -10, 0, -1\nwm 100\nc, 3, 20, 20, 30, 29\nwm max",
+		},
 		{graph.Windowing{Kind: graph.Hop, SizeMS: 20, SlideMS: 10}, `
 			+U a, 1, 13, 0, 20, 19
 			+U a, 1, 13, 10, 30, 29
@@ -508,8 +510,10 @@ func TestAssign(t *testing.T) {
 			c, 3, 20, 10, 30, 29
 			c, 3, 20, 20, 40, 39
 			wm max`},
-		{graph.Windowing{Kind: graph.Hop, SizeMS: 5, SlideMS: 10},
-			"+U a, 1, 13, 10, 15, 14\nwm 100\nc, 3, 20, 20, 25, 24\nwm max"},
+		{
+			graph.Windowing{Kind: graph.Hop, SizeMS: 5, SlideMS: 10},
+			"+U a, 1, 13, 10, 15, 14\nwm 100\nc, 3, 20, 20, 25, 24\nwm max",
+		},
 		{graph.Windowing{Kind: graph.Cumulate, SizeMS: 20, SlideMS: 10}, `
 			+U a, 1, 13, 0, 20, 19
 			b, NULL, -1, -20, 0, -1
