@@ -437,7 +437,7 @@ func divDec(x vec.Num, n int64, up int) (vec.Num, bool) {
 	if up < 0 {
 		up = 0
 	}
-	b := x.BigInt()
+	b := vec.NumToBig(new(big.Int), x)
 	b.Mul(b, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(up)), nil))
 	d := big.NewInt(n)
 	q, r := new(big.Int).QuoRem(b, d, new(big.Int))
@@ -448,10 +448,10 @@ func divDec(x vec.Num, n int64, up int) (vec.Num, bool) {
 			q.Add(q, big.NewInt(1))
 		}
 	}
-	if q.CmpAbs(maxDec.BigInt()) >= 0 {
+	if q.CmpAbs(vec.NumToBig(new(big.Int), maxDec)) >= 0 {
 		return vec.Num{}, false
 	}
-	return decimal128.FromBigInt(q), true
+	return vec.NumFromBig(q)
 }
 
 func (a *sumDec) encode(dst []byte, g int32) []byte {

@@ -24,7 +24,7 @@ type Context struct {
 	Rand io.Reader
 	// MemoryBytes is how much hot state the operator may keep before it writes to its store.
 	MemoryBytes int64
-	// OpenState opens the task's store (once; later calls return the same), with the merge function for OpMerge, or nil.
+	// OpenState opens the operator's store in the task (once; later calls return the same), with the merge function for OpMerge, or nil.
 	// It is nil for operators outside keyed vertices.
 	OpenState func(merge state.MergeFunc) (state.Store, error)
 	// Side returns the output for rows routed aside under the tag ("late", "bad"), or nil when nobody takes them.

@@ -12,7 +12,7 @@ import (
 // ErrFenced says that a newer attempt owns the state.
 var ErrFenced = errors.New("state: fenced by a newer attempt")
 
-// Store is an ordered map of bytes that belongs to one task. Methods run on the task's goroutine, never concurrently.
+// Store is an ordered map of bytes that belongs to one operator in one task. Methods run on the task's goroutine, never concurrently.
 // Keys begin with the key group, two bytes big-endian, so that a key group is a range.
 type Store interface {
 	// Get returns the value, valid until closer is closed; a nil closer and nil error mean that there is none.

@@ -265,9 +265,10 @@ func (t *Task) closeAll() error {
 			n.opened = false
 			keep(n, t.closeNode(n))
 		}
-	}
-	if t.store != nil {
-		keep(nil, t.store.Close())
+		if n.store != nil {
+			keep(n, n.store.Close())
+			n.store = nil
+		}
 	}
 	t.gate.Close()
 	for _, e := range t.edges {

@@ -28,6 +28,8 @@ type node struct {
 
 	main  *output
 	sides []*output
+	// store is nil until the operator asks for it.
+	store state.Store
 	// wm is the watermark of the input.
 	wm     stream.Time
 	idle   bool
@@ -322,20 +324,21 @@ func (n *node) context(memory int64) *op.Context {
 		c.Source = &t.sourceInfo
 	}
 	if t.cfg.OpenState != nil && t.nodes[0].source == nil {
-		c.OpenState = func(merge state.MergeFunc) (state.Store, error) { return t.openState(c.Task, merge) }
+		c.OpenState = func(merge state.MergeFunc) (state.Store, error) { return n.openState(c.Task, merge) }
 	}
 	return c
 }
 
-func (t *Task) openState(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
-	if t.store == nil {
-		s, err := t.cfg.OpenState(info, merge)
+// openState opens the operator's own store: two operators of a chain may have the same keys and merge differently.
+func (n *node) openState(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
+	if n.store == nil {
+		s, err := n.task.cfg.OpenState(info, merge)
 		if err != nil {
 			return nil, fmt.Errorf("open state: %w", err)
 		}
-		t.store = s
+		n.store = s
 	}
-	return t.store, nil
+	return n.store, nil
 }
 
 func (t *Task) info(n *graph.Node) op.TaskInfo {

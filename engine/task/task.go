@@ -71,7 +71,7 @@ type Config struct {
 	Rand     io.Reader
 	// MemoryBytes is how much hot state the task may keep; its operators share it.
 	MemoryBytes int64
-	// OpenState opens the task's store; it is lent to the operators of tasks with inputs.
+	// OpenState opens the store of an operator; it is lent to those of tasks with inputs.
 	OpenState func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error)
 	// Restore returns what Snapshot gave for the operator, nil for nothing.
 	Restore       func(operatorID string) [][]byte
@@ -127,7 +127,6 @@ type Task struct {
 	lastEpoch   stream.Epoch
 	// uncommitted are prepared parts by epoch, in order.
 	uncommitted []prepared
-	store       state.Store
 
 	mail chan func() error
 	done chan struct{} // closed when Run returns

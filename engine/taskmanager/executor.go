@@ -171,7 +171,7 @@ func (x *executor) buildTask(j *jobRun, dt *pb.DeployTask, s settings, peers *pe
 		OnHealth: func(h task.Health) { x.onHealth(t, h) },
 	}
 	cfg.OpenState = func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
-		dir := filepath.Join(tm.jobDir(j.key), info.VertexID+"-"+strconv.Itoa(info.Index))
+		dir := filepath.Join(tm.jobDir(j.key), info.OperatorID+"-"+strconv.Itoa(info.Index))
 		if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}

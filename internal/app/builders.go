@@ -95,10 +95,10 @@ func sinks(connectors map[string]*op.Connector) task.Builder {
 	}
 }
 
-// OpenState opens the store of a task: Pebble, in a directory that goes when the task has ended.
+// OpenState opens the store of an operator in a task: Pebble, in a directory that goes when the task has ended.
 func OpenState(dir string, info op.TaskInfo, memoryBytes int64, merge state.MergeFunc) (state.Store, error) {
 	return pebble.Open(pebble.Options{
-		Dir: dir, Instance: info.VertexID + "-" + strconv.Itoa(info.Index) + "-" + strconv.Itoa(info.Attempt), Merge: merge,
+		Dir: dir, Instance: info.OperatorID + "-" + strconv.Itoa(info.Index) + "-" + strconv.Itoa(info.Attempt), Merge: merge,
 		MemoryBytes: max(memoryBytes, pebble.MinMemoryBytes),
 	})
 }
