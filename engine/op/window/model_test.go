@@ -218,14 +218,20 @@ func TestSessionEqualsModel(t *testing.T) {
 	})
 }
 
-// TestTwoStagesEqualModel runs Local and Global as one operator: what the first emits goes into the second.
+// TestTwoStagesEqualModel runs Local and Global as one operator: what the first emits goes into the second. The first aggregates or passes rows on.
 func TestTwoStagesEqualModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w, rs, cfg := drawWindowing(t), drawReadings(t), drawConfig(t)
+		w, rs, cfg, pass := drawWindowing(t), drawReadings(t), drawConfig(t), rapid.Bool().Draw(t, "pass")
 		want, late := model(w, rs)
 		checkRows(t, optest.Case{
 			Name: "two stages", In: modelIn, Out: modelOut, Keys: []int{0}, Events: events(rs, 5),
-			New: func() (op.Operator, error) { return newTwoStages(w) },
+			New: func() (op.Operator, error) {
+				o, err := newTwoStages(w)
+				if err == nil && pass {
+					o.(*twoStages).local.(*local).pass = 1 << 40
+				}
+				return o, err
+			},
 		}, cfg, want, late)
 	})
 }

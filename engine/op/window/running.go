@@ -26,8 +26,9 @@ type running struct {
 	free  []*pile
 	// base and merged: front covers the slices up to base, back those in (base, merged]. Both are MinTime while void.
 	base, merged int64
-	// late says that a row has made the cache void since the last window.
-	late bool
+	// skip is for how many windows the cache is left alone after a row has made it void, and penalty how many that will be the next time: making it costs as much
+	// as two windows without it, which is lost where rows are late all the time.
+	skip, penalty int
 
 	bytes    int64
 	into     *pile
@@ -50,11 +51,14 @@ type pile struct {
 	has    []bool
 }
 
-// runningMin is from how many slices a window on the cache pays.
-const runningMin = 4
+// runningMin is from how many slices a window on the cache pays, penaltyMax the most windows that it is left alone for.
+const (
+	runningMin = 4
+	penaltyMax = 64
+)
 
 func newRunning(tab *table.Windowed, types []vec.Type, specs []agg.Spec, cumulative bool) *running {
-	r := &running{tab: tab, specs: specs, cumulative: cumulative, keys: table.New(types), base: stream.MinTime, merged: stream.MinTime}
+	r := &running{tab: tab, specs: specs, cumulative: cumulative, keys: table.New(types), base: stream.MinTime, merged: stream.MinTime, penalty: 1}
 	for _, t := range types {
 		r.outKeys = append(r.outKeys, vec.NewCol(t))
 	}
@@ -102,7 +106,8 @@ func (r *running) release(p *pile) {
 func (r *running) changed(slice int64) {
 	if slice <= r.merged {
 		r.void()
-		r.late = true
+		r.skip = r.penalty
+		r.penalty = min(2*r.penalty, penaltyMax)
 	}
 }
 
@@ -129,8 +134,8 @@ func (r *running) drop() {
 // fire emits the window (start, end] of the slices ns, ascending, which are all in it. It reports false, having emitted nothing, when the window is to be put
 // together from its slices.
 func (r *running) fire(start, end int64, ns []int64, emit table.Emitter) (bool, error) {
-	if r.late {
-		r.late = false // rows may be late again before the next window: wait and see
+	if r.skip > 0 {
+		r.skip--
 		return false, nil
 	}
 	ok, err := r.slide(start, end, ns)
@@ -178,6 +183,9 @@ func (r *running) slide(start, end int64, ns []int64) (bool, error) {
 
 // rebuild makes the cache from the slices of a window.
 func (r *running) rebuild(start, end int64, ns []int64) (bool, error) {
+	if r.merged != stream.MinTime {
+		r.penalty = 1 // it has lived to its end
+	}
 	r.void()
 	var err error
 	if r.back, err = r.newPile(); err != nil {
