@@ -185,7 +185,7 @@ func (b *exprBinder) special(e parse.Expr) (*expr.Expr, error) {
 	case *parse.JSONExists:
 		return b.mixed("JSON_EXISTS", e.X, e.Path, text(jsonBehavior(e.OnError, "FALSE")))
 	case *parse.JSONConstructor:
-		return nil, b.p.errorf(e, "", "%s is not supported yet", e.Name)
+		return b.jsonConstructor(e)
 	default:
 		return nil, b.p.errorf(e, "", "this expression is not supported")
 	}
@@ -643,6 +643,29 @@ func (b *exprBinder) jsonQuery(e *parse.JSONQuery) (*expr.Expr, error) {
 		}
 	}
 	return b.mixed("JSON_QUERY", e.X, e.Path, text(wrapper), text(jsonBehavior(e.OnEmpty, "NULL")), text(jsonBehavior(e.OnError, "NULL")))
+}
+
+// jsonConstructor binds JSON_OBJECT, which keeps NULLs unless the script says otherwise, and JSON_ARRAY, which drops them.
+func (b *exprBinder) jsonConstructor(e *parse.JSONConstructor) (*expr.Expr, error) {
+	onNull := "NULL"
+	switch e.Name {
+	case "JSON_OBJECT":
+	case "JSON_ARRAY":
+		onNull = "ABSENT"
+	default:
+		return nil, b.p.errorf(e, "", "%s is not supported yet", e.Name)
+	}
+	if e.AbsentOnNull != nil {
+		onNull = map[bool]string{true: "ABSENT", false: "NULL"}[*e.AbsentOnNull]
+	}
+	args := []any{text(onNull)}
+	for i, v := range e.Values {
+		if e.Keys != nil {
+			args = append(args, e.Keys[i])
+		}
+		args = append(args, v)
+	}
+	return b.mixed(e.Name, args...)
 }
 
 // constant folds e to a literal; ok is false when it is none.
