@@ -108,7 +108,7 @@ func bindJSONDefault(args []*Expr) (vec.Type, error) {
 // buildJSONValue gives a scalar as text. As in Flink a JSON null counts as empty, and so does an object or array in lax mode; in strict mode
 // those, and a missing member, are errors.
 func buildJSONValue(s *Site) (Kernel, error) {
-	paths, err := newJSONPaths(s)
+	paths, err := newCompiledArg(s, 1, compileJSONPath)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func constWord(s *Site, i int, def string) string {
 }
 
 func buildJSONQuery(s *Site) (Kernel, error) {
-	paths, err := newJSONPaths(s)
+	paths, err := newCompiledArg(s, 1, compileJSONPath)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func bindJSONExists(args []*Expr) (vec.Type, error) {
 
 // buildJSONExists takes a JSON null as missing, as Flink does.
 func buildJSONExists(s *Site) (Kernel, error) {
-	paths, err := newJSONPaths(s)
+	paths, err := newCompiledArg(s, 1, compileJSONPath)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // jsonPath is a compiled SQL/JSON path.
@@ -302,36 +301,4 @@ func jsonScalar(dst, v []byte) []byte {
 		return append(dst, v...)
 	}
 	return jsonUnescape(dst, v)
-}
-
-// jsonPaths compiles paths: a constant one once, others whenever they change.
-type jsonPaths struct {
-	text  string
-	p     *jsonPath
-	err   error
-	fixed bool
-}
-
-func newJSONPaths(s *Site) (*jsonPaths, error) {
-	text, ok := s.ConstString(1)
-	if !ok {
-		return &jsonPaths{}, nil
-	}
-	p, err := compileJSONPath(text)
-	return &jsonPaths{p: p, err: err, fixed: true}, err
-}
-
-func (j *jsonPaths) at(args []Arg, i int) (*jsonPath, error) {
-	if j.fixed {
-		return j.p, nil
-	}
-	if text := args[1].Str(i); j.p == nil && j.err == nil || text != j.text {
-		j.text = strings.Clone(text)
-		if !utf8.ValidString(j.text) {
-			j.p, j.err = nil, fmt.Errorf("the JSON path is not UTF-8")
-		} else {
-			j.p, j.err = compileJSONPath(j.text)
-		}
-	}
-	return j.p, j.err
 }

@@ -52,43 +52,9 @@ func bindRegexp(result vec.Type, params ...vec.Type) func([]*Expr) (vec.Type, er
 	}
 }
 
-// patterns compiles patterns: a constant one once, others whenever they change.
-type patterns struct {
-	compile func(string) (*regexp.Regexp, error)
-	arg     int
-	fixed   bool
-	text    string
-	re      *regexp.Regexp
-	err     error
-}
-
-func newPatterns(s *Site, arg int, compile func(string) (*regexp.Regexp, error)) (*patterns, error) {
-	p := &patterns{compile: compile, arg: arg}
-	if text, ok := s.ConstString(arg); ok {
-		p.fixed = true
-		p.set(text)
-		return p, p.err
-	}
-	return p, nil
-}
-
-func (p *patterns) set(text string) { p.re, p.err = p.compile(text) }
-
-// at is the pattern for row i.
-func (p *patterns) at(args []Arg, i int) (*regexp.Regexp, error) {
-	if p.fixed {
-		return p.re, nil
-	}
-	if text := args[p.arg].Str(i); text != p.text || p.re == nil && p.err == nil {
-		p.text = strings.Clone(text)
-		p.set(p.text)
-	}
-	return p.re, p.err
-}
-
 // buildRegexp reports whether the pattern is found anywhere; an empty pattern is not, as in Flink.
 func buildRegexp(s *Site) (Kernel, error) {
-	p, err := newPatterns(s, 1, compileJavaRegexp)
+	p, err := newCompiledArg(s, 1, compileJavaRegexp)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +68,7 @@ func buildRegexp(s *Site) (Kernel, error) {
 }
 
 func buildRegexpCount(s *Site) (Kernel, error) {
-	p, err := newPatterns(s, 1, compileJavaRegexp)
+	p, err := newCompiledArg(s, 1, compileJavaRegexp)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +83,7 @@ func buildRegexpCount(s *Site) (Kernel, error) {
 
 // buildRegexpExtract gives NULL where nothing matches, and where the group does not exist or took no part.
 func buildRegexpExtract(s *Site) (Kernel, error) {
-	p, err := newPatterns(s, 1, compileJavaRegexp)
+	p, err := newCompiledArg(s, 1, compileJavaRegexp)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +116,7 @@ func buildRegexpExtract(s *Site) (Kernel, error) {
 
 // buildRegexpReplace takes the replacement as it is: $1 has no meaning, as in Flink.
 func buildRegexpReplace(s *Site) (Kernel, error) {
-	p, err := newPatterns(s, 1, compileJavaRegexp)
+	p, err := newCompiledArg(s, 1, compileJavaRegexp)
 	if err != nil {
 		return nil, err
 	}
@@ -422,7 +388,7 @@ func buildSimilar(s *Site) (Kernel, error) {
 	if len(s.Call.Args) > 2 {
 		escape, _ = s.ConstString(2)
 	}
-	p, err := newPatterns(s, 1, func(text string) (*regexp.Regexp, error) { return compileSimilar(text, escape) })
+	p, err := newCompiledArg(s, 1, func(text string) (*regexp.Regexp, error) { return compileSimilar(text, escape) })
 	if err != nil {
 		return nil, err
 	}

@@ -193,32 +193,32 @@ func bindConvertTZ(args []*Expr) (vec.Type, error) {
 	return t, err
 }
 
-// zoneArg is a zone named by an argument; it is loaded when the name changes.
-type zoneArg struct {
-	name string
-	z    *zoned
-}
-
-func (a *zoneArg) use(name string) bool {
-	if a.z != nil && name == a.name {
-		return true
-	}
+// loadZoned is loadZone with a memory.
+func loadZoned(name string) (*zoned, error) {
 	loc, err := loadZone(name)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	*a = zoneArg{name: string([]byte(name)), z: newZoned(loc)}
-	return true
+	return newZoned(loc), nil
 }
 
 // buildConvertTZ gives NULL for text that is no timestamp and for zones in data that do not exist.
-func buildConvertTZ(*Site) (Kernel, error) {
-	var from, to zoneArg
+func buildConvertTZ(s *Site) (Kernel, error) {
+	from, err := newCompiledArg(s, 1, loadZoned)
+	if err != nil {
+		return nil, err
+	}
+	to, err := newCompiledArg(s, 2, loadZoned)
+	if err != nil {
+		return nil, err
+	}
 	return StringRows(func(args []Arg, i int, dst []byte) ([]byte, bool, error) {
 		ms, withOffset, err := ParseTimestamp(args[0].Str(i))
-		if err != nil || withOffset || !from.use(args[1].Str(i)) || !to.use(args[2].Str(i)) {
+		src, errFrom := from.at(args, i)
+		target, errTo := to.at(args, i)
+		if err != nil || withOffset || errFrom != nil || errTo != nil {
 			return dst, false, nil //nolint:nilerr // NULL, as in Flink
 		}
-		return AppendTimestamp(dst, to.z.local(from.z.instant(ms)), 0), true, nil
+		return AppendTimestamp(dst, target.local(src.instant(ms)), 0), true, nil
 	}), nil
 }

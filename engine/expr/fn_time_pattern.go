@@ -461,39 +461,12 @@ func readOffset(s string, v *parsed) (rest string, ok bool) {
 	return rest, true
 }
 
-// datePatterns compiles patterns: a constant one once, others whenever they change.
-type datePatterns struct {
-	arg   int
-	text  string
-	p     *datePattern
-	err   error
-	fixed bool
-}
-
 // newDatePatterns prepares argument arg; a call without it uses the pattern def.
-func newDatePatterns(s *Site, arg int, def string) (*datePatterns, error) {
-	d := &datePatterns{arg: arg}
-	if arg < len(s.Call.Args) {
-		text, ok := s.ConstString(arg)
-		if !ok {
-			return d, nil
-		}
-		def = text
+func newDatePatterns(s *Site, arg int, def string) (*compiledArg[*datePattern], error) {
+	if arg >= len(s.Call.Args) {
+		return fixedArg(def, compileDatePattern)
 	}
-	d.fixed = true
-	d.p, d.err = compileDatePattern(def)
-	return d, d.err
-}
-
-func (d *datePatterns) at(args []Arg, i int) (*datePattern, error) {
-	if d.fixed {
-		return d.p, nil
-	}
-	if text := args[d.arg].Str(i); d.p == nil && d.err == nil || text != d.text {
-		d.text = strings.Clone(text)
-		d.p, d.err = compileDatePattern(d.text)
-	}
-	return d.p, d.err
+	return newCompiledArg(s, arg, compileDatePattern)
 }
 
 // checkPattern checks a constant pattern in the planner. without says what the value has no zone of, "" when it has one.

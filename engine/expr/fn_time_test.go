@@ -262,3 +262,37 @@ func FuzzDatePattern(f *testing.F) {
 		p.format(nil, ms, 0, time.UTC)
 	})
 }
+
+// Patterns, paths and zones that come from columns.
+func TestFunctionsWithPatternsFromColumns(t *testing.T) {
+	in := parseInput(t, strings.Join([]string{
+		"re STRING: a+, (, a+, (?=x), NULL",
+		"s STRING: xaay, xaay, b, x, x",
+		"path STRING: $.a, $[0], $.a, $.b, NULL",
+		"pat STRING: yyyy, MM, yyyy, dd, NULL",
+		"z STRING: UTC, Asia/Tokyo, Mars, GMT+1, NULL",
+		"zone: Europe/Berlin",
+	}, "\n"))
+	for text, want := range map[string]string{
+		`(REGEXP s re)`:                                  "error: regular expression '(': missing closing ): `(` in REGEXP(s, re)",
+		`(REGEXP_EXTRACT s re)`:                          "aa | NULL | NULL | NULL | NULL",
+		`(REGEXP_REPLACE s re '-')`:                      "x-y | NULL | b | NULL | NULL",
+		`(REGEXP_COUNT s re)`:                            "1 | NULL | 0 | NULL | NULL",
+		`(JSON_VALUE '{"a": 7}' path)`:                   "7 | NULL | 7 | NULL | NULL",
+		`(DATE_FORMAT '2018-03-14 01:02:03' pat)`:        "2018 | 03 | 2018 | 14 | NULL",
+		`(CONVERT_TZ '2018-03-14 01:02:03' 'UTC' z)`:     "2018-03-14 01:02:03 | 2018-03-14 10:02:03 | NULL | 2018-03-14 02:02:03 | NULL",
+		`(CONVERT_TZ '2018-03-14 01:02:03' z 'UTC')`:     "2018-03-14 01:02:03 | 2018-03-13 16:02:03 | NULL | 2018-03-14 00:02:03 | NULL",
+		`(TO_TIMESTAMP_LTZ '2018-03-14' 'yyyy-MM-dd' z)`: "2018-03-14 01:00:00.000 | 2018-03-13 16:00:00.000 | NULL | 2018-03-14 00:00:00.000 | NULL",
+	} {
+		e, err := (&testScanner{s: text, cols: in.b.Schema().Fields}).expr()
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got := show(e, in.b, in.env); got != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+		if got := show(e, encoded(in.b), in.env); got != want {
+			t.Errorf("%s with dictionaries\n got %s\nwant %s", text, got, want)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func buildDateFormat(s *Site) (Kernel, error) {
 			return p.format(dst, local, local-ms, loc), true, nil
 		}
 		if p.zoned {
-			return nil, false, fmt.Errorf("date pattern '%s' has a zone, but the value has none", patterns.text)
+			return nil, false, fmt.Errorf("date pattern '%s' has a zone, but the value has none", patterns.last.text)
 		}
 		if kind == vec.Timestamp {
 			return p.format(dst, At[int64](args[0], i), 0, loc), true, nil
@@ -235,18 +235,22 @@ func buildTextToLTZ(s *Site) (Kernel, error) {
 		return nil, err
 	}
 	session := newZoned(s.Env.Location)
-	var named zoneArg
+	var named *compiledArg[*zoned]
+	if len(s.Call.Args) > 2 {
+		if named, err = newCompiledArg(s, 2, loadZoned); err != nil {
+			return nil, err
+		}
+	}
 	return FixedRows(func(args []Arg, i int) (int64, bool, error) {
 		ms, zoned, ok, err := parse(args, i)
 		if !ok || zoned || err != nil {
 			return ms, ok, err
 		}
 		z := session
-		if len(args) > 2 {
-			if !named.use(args[2].Str(i)) {
-				return 0, false, nil
+		if named != nil {
+			if z, err = named.at(args, i); err != nil {
+				return 0, false, nil //nolint:nilerr // a zone in data that does not exist gives NULL
 			}
-			z = named.z
 		}
 		return z.instant(ms), true, nil
 	}), nil
