@@ -599,8 +599,11 @@ func TestHealthService(t *testing.T) {
 	c := newCluster(t)
 	tm, _ := c.taskManager(1, 0)
 	for _, test := range []struct{ address, service string }{
-		{c.jm.Address(), ""}, {c.jm.Address(), "bramble.v1.JobService"}, {c.jm.Address(), "bramble.v1.TaskManagerService"},
-		{fmt.Sprintf("127.0.0.1:%d", tm.DataPort()), ""}, {fmt.Sprintf("127.0.0.1:%d", tm.DataPort()), "bramble.v1.ExchangeService"},
+		{c.jm.Address(), ""},
+		{c.jm.Address(), "bramble.v1.JobService"},
+		{c.jm.Address(), "bramble.v1.TaskManagerService"},
+		{fmt.Sprintf("127.0.0.1:%d", tm.DataPort()), ""},
+		{fmt.Sprintf("127.0.0.1:%d", tm.DataPort()), "bramble.v1.ExchangeService"},
 	} {
 		conn, err := grpc.NewClient("passthrough:///"+test.address, serve.DialOptions()...)
 		if err != nil {
