@@ -1,8 +1,6 @@
 package format
 
 import (
-	"sync/atomic"
-
 	"github.com/zeebo/xxh3"
 
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -17,9 +15,6 @@ const (
 	maxDictValue = 128
 )
 
-// nextDictID makes dictionary IDs unique in the process; a stream between processes renumbers them.
-var nextDictID atomic.Uint64
-
 // dictBuilder gives strings codes in order of appearance. The zero value is ready.
 type dictBuilder struct {
 	id      uint64
@@ -31,8 +26,6 @@ type dictBuilder struct {
 	off    bool
 	// shared is the last state handed out; it is replaced when there are more values.
 	shared *vec.Dict
-	// lastCode serves runs of one value.
-	lastCode int32
 }
 
 func (d *dictBuilder) len() int { return len(d.hashes) }
@@ -43,7 +36,7 @@ func (d *dictBuilder) code(s []byte) (code int32, ok bool) {
 		return 0, false
 	}
 	if d.slots == nil {
-		d.id = nextDictID.Add(1)
+		d.id = vec.NewDictID()
 		d.slots = make([]int32, 256)
 		d.offsets = append(d.offsets, 0)
 	}

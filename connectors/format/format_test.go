@@ -3,6 +3,7 @@ package format
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 	"testing"
@@ -15,9 +16,7 @@ func field(name string, t vec.Type) vec.Field { return vec.Field{Name: name, Typ
 
 func table(format string, options map[string]string, fields ...vec.Field) *graph.TableSpec {
 	o := map[string]string{"format": format}
-	for k, v := range options {
-		o[k] = v
-	}
+	maps.Copy(o, options)
 	return &graph.TableSpec{Name: "t", Options: o, Schema: vec.NewSchema(fields...)}
 }
 

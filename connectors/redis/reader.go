@@ -185,14 +185,14 @@ func (g *groupStream) id() string {
 func (r *reader) groupAnswers(found []answer) []answer {
 	for i := range r.group {
 		g := &r.group[i]
-		any := false
+		more := false
 		for _, a := range found {
 			if a.stream == g.name && len(a.entries) > 0 {
-				any = true
+				more = true
 				g.last = a.entries[len(a.entries)-1].id
 			}
 		}
-		g.behind = g.behind && any
+		g.behind = g.behind && more
 	}
 	return found
 }

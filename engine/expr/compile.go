@@ -87,7 +87,7 @@ func (c *compiler) intern(s *scope, n *node) *node {
 	if n.dense {
 		s = c.root
 	}
-	k := ""
+	var k string
 	if n.kind == nodeCall && registry[n.expr.Func].Flags&Volatile != 0 {
 		// Two calls of RAND() differ; one that is used twice, as by BETWEEN, does not.
 		k = fmt.Sprintf("volatile|%p", n.expr)

@@ -315,7 +315,7 @@ func ParseDecimal(text string, p, s int) (n vec.Num, ok bool, err error) {
 	}
 	var m u128
 	// frac is the power of ten that the digits of m stand for, negated. Digits past 38 only count as places.
-	frac, digits, point, dropped, ok := -exp, 0, false, byte('0'), true
+	frac, digits, point, dropped := -exp, 0, false, byte('0')
 	cut := 0
 	for i := range len(rest) {
 		c := rest[i]

@@ -78,7 +78,7 @@ func parseLike(pattern, escape string) (likePattern, error) {
 		piece = likePiece{}
 		text.Reset()
 	}
-	any, escaped := false, false
+	wild, escaped := false, false
 	for i, r := range pattern {
 		switch {
 		case escaped:
@@ -92,22 +92,22 @@ func parseLike(pattern, escape string) (likePattern, error) {
 		case r == '%':
 			p.openStart = p.openStart || i == 0
 			flush()
-			any = true
+			wild = true
 			continue
 		case r == '_':
 			piece.wild = true
 			piece.runes = append(piece.runes, -1)
-			any = false
+			wild = false
 			continue
 		}
-		any = false
+		wild = false
 		piece.runes = append(piece.runes, r)
 		text.WriteRune(r)
 	}
 	if escaped {
 		return p, errors.New("a LIKE pattern cannot end in its ESCAPE")
 	}
-	p.openEnd = any
+	p.openEnd = wild
 	flush()
 	return p, nil
 }

@@ -132,7 +132,7 @@ func (m *memo) compute(n *node, e *memoDict) (int, error) {
 	m.frame.Rows, m.frame.Sel = m.fresh.Len(), nil
 	m.out.Reset()
 	if err := n.kernel(&m.frame); err != nil {
-		if re, ok := err.(*rowError); ok {
+		if re, ok := err.(*rowError); ok { //nolint:errorlint // kernels return it as it is
 			return re.row, re.err
 		}
 		return 0, err

@@ -32,7 +32,6 @@ type Table struct {
 	hbuf []uint64
 	cand []uint64
 	miss []int
-	srcs []*vec.Col
 }
 
 type codeCache struct {

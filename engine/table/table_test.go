@@ -216,9 +216,8 @@ var testAggs = []agg.Spec{
 
 // input is rows of a STRING key and a BIGINT value, and what they come to by key.
 type input struct {
-	cols  []*vec.Col
-	n     int
-	model map[string][]int64
+	cols []*vec.Col
+	n    int
 }
 
 func genInput(rt *rapid.T, model map[string][]int64, maxKey int) input {

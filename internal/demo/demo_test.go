@@ -56,7 +56,7 @@ func TestHouseIsDeterministic(t *testing.T) {
 		}
 		return b.String()
 	}
-	if run() != run() {
+	if first, second := run(), run(); first != second {
 		t.Error("two houses with one seed differ")
 	}
 }

@@ -13,7 +13,7 @@ func (p *parser) temporal() Expr {
 	word := p.next()
 	t := p.next()
 	l := &TemporalLit{Text: t.val}
-	ok := false
+	var ok bool
 	switch word.kw {
 	case "DATE":
 		l.Kind = TypeDate

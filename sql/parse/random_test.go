@@ -15,8 +15,6 @@ type sqlGen struct {
 
 func (g sqlGen) pick(list ...string) string { return rapid.SampledFrom(list).Draw(g.T, "pick") }
 
-func (g sqlGen) opt(s string) string { return g.pick("", s) }
-
 func (g sqlGen) leaf() string {
 	return g.pick("a", "t.b", "`select`", "value", "r.f.g", "1", "2.50", ".5", "1e-3", "'x''y'", "TRUE", "NULL", "UNKNOWN",
 		"DATE '2024-01-01'", "TIME '1:02:03.4'", "TIMESTAMP '2024-01-01 00:00:00'", "INTERVAL '1' DAY", "INTERVAL -'1-2' YEAR TO MONTH",

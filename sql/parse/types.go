@@ -103,7 +103,7 @@ func (p *parser) baseType() *Type {
 }
 
 func (p *parser) unknownType(w *token) {
-	hint := ""
+	var hint string
 	if s, ok := foreignTypes[w.kw]; ok {
 		hint = "did you mean " + strconv.Quote(s) + "?"
 	} else if hardReserved[w.kw] {

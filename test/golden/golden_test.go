@@ -110,9 +110,9 @@ func run(t *testing.T, file string, v variant) string {
 	results := &tables{rows: map[string]map[string]int{}}
 	connectors := all.Connectors()
 	for _, c := range connectors {
-		if make := c.NewSource; make != nil {
+		if open := c.NewSource; open != nil {
 			c.NewSource = func(spec *graph.TableSpec) (op.Source, error) {
-				s, err := make(spec)
+				s, err := open(spec)
 				return &smallBatches{Source: s, max: v.batch}, err
 			}
 		}
