@@ -155,7 +155,7 @@ func splits(_ context.Context, t *graph.TableSpec, parallelism int) ([]op.Split,
 	}
 	files, err := list(path)
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", t.Name, err)
+		return nil, err
 	}
 	for _, f := range files {
 		out = append(out, op.Split{ID: f.path})

@@ -121,7 +121,11 @@ func checkFilter(f string) error {
 func brokerURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" {
-		return nil, fmt.Errorf("'url' = '%s' is no broker's address; expected tcp://host:1883 or ssl://host:8883", s)
+		shown := s
+		if strings.Contains(s, "@") { // may hold a password, and where it ends nobody can say
+			shown = "…"
+		}
+		return nil, fmt.Errorf("'url' = '%s' is no broker's address; expected tcp://host:1883 or ssl://host:8883", shown)
 	}
 	port := "1883"
 	switch u.Scheme {
@@ -129,7 +133,7 @@ func brokerURL(s string) (*url.URL, error) {
 	case "ssl", "tls", "mqtts":
 		port = "8883"
 	default:
-		return nil, fmt.Errorf("'url' = '%s': scheme %q is not known; tcp, mqtt, ssl, tls and mqtts are", s, u.Scheme)
+		return nil, fmt.Errorf("'url' = '%s': scheme %q is not known; tcp, mqtt, ssl, tls and mqtts are", u.Redacted(), u.Scheme)
 	}
 	if u.Port() == "" {
 		u.Host = u.Hostname() + ":" + port

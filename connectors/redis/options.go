@@ -80,9 +80,18 @@ func Keys() *op.Connector {
 	}
 }
 
+// badURL says what is wrong with an address, without what may hold a password.
+func badURL(u string, err error) error {
+	const expected = "expected redis://user:password@host:6379/0"
+	if strings.Contains(u, "@") {
+		return errors.New("'url' is no Redis address; " + expected)
+	}
+	return fmt.Errorf("'url' is no Redis address (%w); %s", err, expected)
+}
+
 func checkStream(t *graph.TableSpec, asSink bool) error {
 	if _, err := redis.ParseURL(t.Options["url"]); err != nil && !strings.Contains(t.Options["url"], "${file:") {
-		return fmt.Errorf("'url' is no Redis address (%w); expected redis://host:6379/0", err)
+		return badURL(t.Options["url"], err)
 	}
 	names := streams(t)
 	mode := startupMode(t)
@@ -173,7 +182,7 @@ func newClient(t *graph.TableSpec) (*redis.Client, error) {
 	}
 	o, err := redis.ParseURL(u)
 	if err != nil {
-		return nil, fmt.Errorf("'url' is no Redis address (%w); expected redis://host:6379/0", err)
+		return nil, badURL(u, err)
 	}
 	user, err1 := get("username")
 	pass, err2 := get("password")

@@ -11,19 +11,22 @@ import (
 // Error is one positioned problem in a source.
 type Error struct {
 	File string // "" prints as <input>
-	Line int    // 1-based
+	Line int    // 1-based; 0 for what has no place in a file
 	Col  int    // 1-based, in runes
 	Msg  string
 	Hint string // what was probably meant; "" if nothing comes to mind
 }
 
-// Error prints file:line:col: message; hint.
+// Error prints file:line:col: message; hint, or file: message; hint without a place.
 func (e *Error) Error() string {
 	file := e.File
 	if file == "" {
 		file = "<input>"
 	}
 	s := fmt.Sprintf("%s:%d:%d: %s", file, e.Line, e.Col, e.Msg)
+	if e.Line == 0 {
+		s = file + ": " + e.Msg
+	}
 	if e.Hint != "" {
 		s += "; " + e.Hint
 	}

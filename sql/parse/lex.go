@@ -2,6 +2,7 @@ package parse
 
 import (
 	"encoding/hex"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -271,7 +272,7 @@ func (l *lexer) scanOp(r rune, size int) {
 	case strings.ContainsRune("\u201c\u201d\u2018\u2019\u201e", r):
 		l.bad(size, "typographic quote "+quote(string(r)), "strings are written with a straight '")
 	default:
-		l.bad(size, "unexpected character "+quote(string(r)), "")
+		l.bad(size, "unexpected character "+strconv.Quote(string(r)), "")
 	}
 }
 

@@ -194,7 +194,7 @@ func (c *config) merge(p *planner) error {
 			err = checkConfig(o, p.o.Config[k])
 		}
 		if err != nil {
-			errs = append(errs, &parse.Error{File: "command line", Line: 1, Col: 1, Msg: "-D " + k + ": " + err.Error(), Hint: hint})
+			errs = append(errs, &parse.Error{File: "-D " + k, Msg: err.Error(), Hint: hint})
 			continue
 		}
 		c.values[k] = canonConfig(o, p.o.Config[k])

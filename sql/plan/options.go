@@ -284,7 +284,7 @@ func (p *planner) checkUse(t *table, spec *graph.TableSpec, asSink bool) error {
 // optionNode guesses which option an error is about: one that it quotes. Otherwise it is the table.
 func (p *planner) optionNode(t *table, err error) parse.Node {
 	for i := range t.def.Options {
-		if o := &t.def.Options[i]; o.Key.Known() && strings.Contains(err.Error(), strconv.Quote(o.Key.Value)) {
+		if o := &t.def.Options[i]; o.Key.Known() && (strings.Contains(err.Error(), strconv.Quote(o.Key.Value)) || strings.Contains(err.Error(), "'"+o.Key.Value+"'")) {
 			return o.Key
 		}
 	}

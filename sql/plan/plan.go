@@ -206,6 +206,11 @@ func appendErr(l parse.ErrorList, err error) parse.ErrorList {
 		return append(l, more...)
 	}
 	if errors.As(err, &one) {
+		for _, had := range l {
+			if *had == *one { // of a table that is read in several places
+				return l
+			}
+		}
 		return append(l, one)
 	}
 	return l
