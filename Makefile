@@ -26,7 +26,7 @@ ASSERTING := $(call below,$(filter-out $(CONCURRENT_DIRS),$(wildcard engine/*) s
 REAL := integration,invariants
 # What 32 bits can break: arithmetic on columns, layouts, codecs, parsers. qemu is some
 # ten times slower than the machine, hence -short and no servers.
-ARM := $(call below,engine/vec engine/expr engine/agg engine/table engine/op engine/exchange sql connectors/format)
+ARM := $(call below,engine/vec engine/expr engine/agg engine/table engine/op engine/exchange sql connectors/format test/golden)
 ARMV7 := CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7
 QEMU_ARM := $(shell command -v qemu-arm-static || command -v qemu-arm)
 # Packages with benchmarks: linking the tests of all the others would take minutes.

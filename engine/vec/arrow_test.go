@@ -1,4 +1,4 @@
-package vec
+package vec_test
 
 import (
 	"testing"
@@ -7,11 +7,14 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"pgregory.net/rapid"
+
+	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/engine/vec/vecarrow"
 )
 
 // withoutKinds prints rows without their kinds, which Arrow does not carry.
-func withoutKinds(b *Batch) []string {
-	rows := rowsText(b)
+func withoutKinds(b *vec.Batch) []string {
+	rows := vec.RowsText(b)
 	for i := range rows {
 		rows[i] = rows[i][3:]
 	}
@@ -21,59 +24,59 @@ func withoutKinds(b *Batch) []string {
 // TestArrowRoundTrip sends random batches through Arrow: whole and sliced.
 func TestArrowRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatchOf(t, 2)
+		b := vec.DrawBatchOf(t, 2)
 		want := withoutKinds(b)
-		rec, err := ToArrow(b)
+		rec, err := vecarrow.ToArrow(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := FromArrow(rec)
+		back, err := vecarrow.FromArrow(rec)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !back.Schema().Equal(b.Schema()) {
 			t.Fatalf("schema %s became %s", b.Schema(), back.Schema())
 		}
-		mustEqual(t, "whole", withoutKinds(back), want)
+		vec.MustEqual(t, "whole", withoutKinds(back), want)
 
 		lo := rapid.IntRange(0, len(want)).Draw(t, "lo")
 		hi := rapid.IntRange(lo, len(want)).Draw(t, "hi")
-		slice, err := FromArrow(rec.NewSlice(int64(lo), int64(hi)))
+		slice, err := vecarrow.FromArrow(rec.NewSlice(int64(lo), int64(hi)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustEqual(t, "slice", withoutKinds(slice), want[lo:hi])
-		mustEqual(t, "clone of a slice", withoutKinds(slice.Clone()), want[lo:hi])
+		vec.MustEqual(t, "slice", withoutKinds(slice), want[lo:hi])
+		vec.MustEqual(t, "clone of a slice", withoutKinds(slice.Clone()), want[lo:hi])
 
 		back.Reset()
-		mustEqual(t, "original", withoutKinds(b), want)
+		vec.MustEqual(t, "original", withoutKinds(b), want)
 	})
 }
 
 // TestArrowSharesMemory checks that plain columns cross both ways without a copy.
 func TestArrowSharesMemory(t *testing.T) {
-	s := NewSchema(Field{"i", TypeInt64}, Field{"s", TypeString}, Field{"b", TypeBool})
-	b := NewBatch(s)
+	s := vec.NewSchema(vec.Field{Name: "i", Type: vec.TypeInt64}, vec.Field{Name: "s", Type: vec.TypeString}, vec.Field{Name: "b", Type: vec.TypeBool})
+	b := vec.NewBatch(s)
 	for i := range 100 {
-		AppendValue(b.Col(0), int64(i))
+		vec.AppendValue(b.Col(0), int64(i))
 		b.Col(1).AppendString("x")
 		b.Col(2).AppendBool(i%2 == 0)
 	}
 	b.Col(0).SetNull(7)
 	b.SetRows(100)
-	rec, err := ToArrow(b)
+	rec, err := vecarrow.ToArrow(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := FromArrow(rec)
+	back, err := vecarrow.FromArrow(rec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	Values[int64](b.Col(0))[3] = -1
+	vec.Values[int64](b.Col(0))[3] = -1
 	b.Col(1).Data()[5] = 'y'
 	b.Col(2).Bools().Put(9, true)
 	b.Col(0).Valid().Clear(8)
-	if got := text(back.Col(0), 3) + text(back.Col(1), 5) + text(back.Col(2), 9) + text(back.Col(0), 8); got != `-1"y"trueNULL` {
+	if got := vec.Text(back.Col(0), 3) + vec.Text(back.Col(1), 5) + vec.Text(back.Col(2), 9) + vec.Text(back.Col(0), 8); got != `-1"y"trueNULL` {
 		t.Errorf("the batch from Arrow is a copy: %s", got)
 	}
 }
@@ -104,15 +107,15 @@ func TestFromArrowConverts(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.AppendNull()
-	b, err := FromArrow(rb.NewRecordBatch())
+	b, err := vecarrow.FromArrow(rb.NewRecordBatch())
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustEqual(t, "converted", withoutKinds(b), []string{
+	vec.MustEqual(t, "converted", withoutKinds(b), []string{
 		`255 65535 4294967295 1 3000 3 1 2000 "a" "xy" "v"`,
 		`1 1 NULL -1 4000 4 -1 -3000 NULL "zz" NULL`,
 	})
-	if _, err := FromArrow(array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "h", Type: arrow.FixedWidthTypes.Float16}}, nil), []arrow.Array{
+	if _, err := vecarrow.FromArrow(array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "h", Type: arrow.FixedWidthTypes.Float16}}, nil), []arrow.Array{
 		array.NewFloat16Builder(mem).NewArray()}, 0)); err == nil {
 		t.Error("a half float was taken")
 	}

@@ -64,3 +64,19 @@ var lastDictID atomic.Uint64
 
 // NewDictID returns an ID that no other dictionary of this process has.
 func NewDictID() uint64 { return 1<<63 | lastDictID.Add(1) }
+
+// Borrow returns a column over memory that belongs to someone else, such as an Arrow record: it is read as any other, Reset lets go of the memory, and
+// before that nothing may be appended to it or written. Data must be aligned for its values; kids are the children of a nested type.
+func Borrow(t Type, n int, b Buffers, d *Dict, kids []*Col) *Col {
+	return &Col{typ: t, n: n, data: b.Data, offsets: b.Offsets, valid: b.Valid, dict: d, kids: kids, borrowed: true}
+}
+
+// Aligned returns n bytes that are aligned for values of 8 bytes on every architecture.
+func Aligned(n int) []byte {
+	c := &Col{}
+	c.growData(n)
+	return c.data
+}
+
+// BitmapWords is how many words hold n bits.
+func BitmapWords(n int) int { return bitmapWords(n) }

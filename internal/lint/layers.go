@@ -36,6 +36,8 @@ var parts = join(contracts, "engine/state/*", "engine/op/*", "engine/exchange", 
 // a decision, to be explained where it is made.
 var layers = []layer{
 	{"engine/vec", nil},
+	// Apart, so that a program that does not speak Arrow does not carry it.
+	{"engine/vec/vecarrow", []string{"engine/vec"}},
 	{"engine/stream", []string{"engine/vec"}},
 	{"engine/expr", []string{"engine/vec", "engine/stream"}},
 	// The bytes of a value in state: accumulators write themselves with it.
