@@ -61,13 +61,13 @@ func Resolve(fs, known *pflag.FlagSet, lookupEnv func(string) (string, bool)) er
 		}
 		if value, ok := lookupEnv(EnvName(f.Name)); ok {
 			if err := fs.Set(f.Name, value); err != nil {
-				errs = append(errs, fmt.Errorf("environment: %s=%q: %w", EnvName(f.Name), value, errors.Unwrap(err)))
+				errs = append(errs, fmt.Errorf("environment: %s=%q: %w", EnvName(f.Name), value, valueError(f, value, err)))
 			}
 			return
 		}
 		for _, v := range file[f.Name] {
 			if err := fs.Set(f.Name, v.text); err != nil {
-				errs = append(errs, fmt.Errorf("%s:%d:%d: %s: %w", path, v.line, v.column, f.Name, errors.Unwrap(err)))
+				errs = append(errs, fmt.Errorf("%s:%d:%d: %s: %w", path, v.line, v.column, f.Name, valueError(f, v.text, err)))
 			}
 		}
 	})
@@ -75,6 +75,20 @@ func Resolve(fs, known *pflag.FlagSet, lookupEnv func(string) (string, bool)) er
 		return &UsageError{err}
 	}
 	return nil
+}
+
+// valueError says what a flag wants, in words of ours where pflag has those of strconv.
+func valueError(f *pflag.Flag, value string, err error) error {
+	switch f.Value.Type() {
+	case "int":
+		return fmt.Errorf("%q is not a whole number", value)
+	case "bool":
+		return fmt.Errorf("%q is neither true nor false", value)
+	}
+	if cause := errors.Unwrap(err); cause != nil {
+		return cause
+	}
+	return err
 }
 
 type fileValue struct {

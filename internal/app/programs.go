@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,9 +11,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/bramble-stream/bramble/connectors/all"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
+	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/taskmanager"
 )
 
@@ -55,6 +58,12 @@ func JobManagerCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := checkPorts(fs, 0, "rpc-port"); err != nil {
+			return err
+		}
+		if err := checkPorts(fs, serve.Off, "http-port", "metrics-port"); err != nil {
+			return err
+		}
 		if cfg.LeaderEpoch, err = nextEpoch(dataDir); err != nil {
 			return err
 		}
@@ -67,6 +76,24 @@ func JobManagerCommand() *cobra.Command {
 		return jm.Run(cmd.Context())
 	}
 	return cmd
+}
+
+// checkPorts refuses ports that no system has.
+func checkPorts(fs *pflag.FlagSet, least int, flags ...string) error {
+	for _, name := range flags {
+		if port, err := fs.GetInt(name); err != nil || port < least || port > 65535 {
+			return Usagef("--%s %d: want a port from %d to 65535", name, port, least)
+		}
+	}
+	return nil
+}
+
+// CheckAddress refuses what cannot be the jobmanager's address.
+func CheckAddress(hostPort string) error {
+	if _, port, err := net.SplitHostPort(hostPort); err != nil || port == "" {
+		return Usagef("--jobmanager %q: want HOST:PORT, such as %s", hostPort, DefaultJobManager)
+	}
+	return nil
 }
 
 // nextEpoch counts the starts of the jobmanager in a file, so that a later leader has a higher epoch even when the clock was
@@ -123,6 +150,15 @@ func TaskManagerCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		log, err := logs.Logger(cmd.ErrOrStderr())
 		if err != nil {
+			return err
+		}
+		if err := checkPorts(fs, 0, "data-port"); err != nil {
+			return err
+		}
+		if err := checkPorts(fs, serve.Off, "metrics-port"); err != nil {
+			return err
+		}
+		if err := CheckAddress(cfg.JobManager); err != nil {
 			return err
 		}
 		if cfg.Slots < 1 {

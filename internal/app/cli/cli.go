@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,6 +80,13 @@ func Command(hooks Hooks) *cobra.Command {
 	if hooks.Demo != nil {
 		root.AddCommand(c.demo(hooks.Demo))
 	}
+	root.InitDefaultCompletionCmd()
+	for _, sub := range root.Commands() {
+		if sub.Name() == "completion" { // cobra's own answers an unknown shell with help, and exit code 0
+			sub.Args = root.Args
+			sub.RunE = root.RunE
+		}
+	}
 	return root
 }
 
@@ -95,6 +104,9 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 
 // connect calls f with a client, which it closes.
 func (c *cli) connect(f func(*client.Client) error) error {
+	if err := app.CheckAddress(c.jobManager); err != nil {
+		return err
+	}
 	cl, err := client.New(c.jobManager)
 	if err != nil {
 		return err
@@ -124,8 +136,9 @@ func (s *scriptFlags) add(cmd *cobra.Command) {
 	fs.StringArrayVarP(&s.defines, "define", "D", nil, "KEY=VALUE: an option, over SET in the script, or a value for ${KEY} (repeatable)")
 }
 
-// load reads the script, "-" for standard input, and puts the values of ${NAME} in: those of -D, else of the environment.
-func (s *scriptFlags) load(path string, in io.Reader) (client.Script, error) {
+// load reads the script, "-" for standard input, and puts the values of ${NAME} in: those of -D, else of the environment. A
+// value of -D that the script has no use for is told on errOut: its name was probably meant otherwise.
+func (s *scriptFlags) load(path string, in io.Reader, errOut io.Writer) (client.Script, error) {
 	script := client.Script{File: filepath.Base(path), Config: map[string]string{}, Parallelism: s.parallelism}
 	if s.parallelism < 0 {
 		return script, app.Usagef("--parallelism %d: at least 1", s.parallelism)
@@ -137,7 +150,7 @@ func (s *scriptFlags) load(path string, in io.Reader) (client.Script, error) {
 			return script, app.Usagef("-D %q: want KEY=VALUE", d)
 		}
 		defines[key] = value
-		if strings.Contains(key, ".") { // options have dots, variables have none
+		if strings.Contains(key, ".") || key == "restart-strategy" { // options have dots, variables have none
 			script.Config[key] = value
 		}
 	}
@@ -148,7 +161,9 @@ func (s *scriptFlags) load(path string, in io.Reader) (client.Script, error) {
 	if path == "-" {
 		script.File = "<stdin>"
 	}
+	used := map[string]bool{}
 	script.Text, err = parse.Substitute(string(data), func(name string) (string, bool) {
+		used[name] = true
 		if v, ok := defines[name]; ok {
 			return v, true
 		}
@@ -160,6 +175,11 @@ func (s *scriptFlags) load(path string, in io.Reader) (client.Script, error) {
 			e.File = script.File
 		}
 		return script, list
+	}
+	for _, name := range slices.Sorted(maps.Keys(defines)) {
+		if !used[name] && !strings.Contains(name, ".") && name != "restart-strategy" {
+			fmt.Fprintf(errOut, "warning: -D %s: %s has no ${%s}\n", name, script.File, name)
+		}
 	}
 	return script, err
 }

@@ -29,7 +29,7 @@ func (c *cli) submit() *cobra.Command {
 		Short: "Submit a job; returns when it runs, with --wait when it has ended",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := script.load(args[0], cmd.InOrStdin())
+			s, err := script.load(args[0], cmd.InOrStdin(), c.err)
 			if err != nil {
 				return err
 			}
@@ -114,8 +114,11 @@ func (c *cli) outcome(last *pb.WatchJobResponse, wait bool) error {
 	switch {
 	case s.State == pb.JobState_JOB_STATE_FAILED || s.State == pb.JobState_JOB_STATE_FAILING:
 		msg := "without saying why"
-		if last.RootCause != nil {
-			msg = last.RootCause.Message
+		if e := last.RootCause; e != nil {
+			msg = e.Message
+			if where := exceptionPlace(e); where != "" {
+				msg += "\n  in " + where
+			}
 		}
 		return fmt.Errorf("job %s failed: %s", s.JobId, msg)
 	case wait && c.output == "table":

@@ -31,7 +31,7 @@ func (c *cli) explain() *cobra.Command {
 		Short: "Show the logical and the physical plan; needs no cluster",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := script.load(args[0], cmd.InOrStdin())
+			s, err := script.load(args[0], cmd.InOrStdin(), c.err)
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ func (c *cli) run() *cobra.Command {
 		Short: "Run a job on a cluster in this process; ends when its bounded sources end, or with Ctrl-C",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := script.load(args[0], cmd.InOrStdin())
+			s, err := script.load(args[0], cmd.InOrStdin(), c.err)
 			if err != nil {
 				return err
 			}
@@ -162,6 +162,6 @@ func (c *cli) demo(demo func(context.Context, DemoOptions) error) *cobra.Command
 	fs.IntVar(&o.TaskManagers, "taskmanagers", 3, "how many taskmanagers to run in this process")
 	fs.IntVar(&o.HTTPPort, "http-port", app.DefaultHTTPPort, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&o.MetricsPort, "metrics-port", app.DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
-	o.Logs.Add(fs, "warn")
+	o.Logs.Add(fs, "error")
 	return cmd
 }
