@@ -51,13 +51,13 @@ func NewHouse(seed uint64, start time.Time) *House {
 		h.add(sensor{room: room, kind: "temperature", every: 200 * ms, base: 21, span: 3, disorder: 400 * ms})
 		h.add(sensor{room: room, kind: "humidity", every: 500 * ms, base: 48, span: 9})
 	}
-	h.add(sensor{room: "sauna", kind: "temperature", every: 250 * ms, base: 29, span: 6, disorder: 400 * ms, late: 0.02})
+	h.add(sensor{room: "sauna", kind: "temperature", every: 250 * ms, base: 29, span: 6, disorder: 400 * ms, late: 0.05})
 	h.add(sensor{room: "oven", kind: "power", every: 100 * ms, base: 2100, span: 1400})
 	h.add(sensor{room: "washer", kind: "power", every: 100 * ms, base: 900, span: 800, disorder: 200 * ms})
 	h.add(sensor{room: "front", kind: "door", every: 1500 * ms})
 	h.add(sensor{room: "garage", kind: "door", every: 2500 * ms})
 	h.add(sensor{room: "cellar", kind: "temperature", every: 300 * ms, base: 14, span: 1, silentAfter: 20 * time.Second})
-	h.add(sensor{room: "shed", kind: "humidity", every: 1200 * ms, garbage: true})
+	h.add(sensor{room: "shed", kind: "humidity", every: 1200 * ms, base: 61, span: 4, garbage: true})
 	return h
 }
 

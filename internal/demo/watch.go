@@ -90,6 +90,13 @@ func (v *View) window(f map[string]any) {
 	fmt.Fprintf(v.mu.w, "  %-22s %9s %10.2f %10.2f %10.2f\n", get("sensor"), get("readings"), num("average"), num("lowest"), num("highest"))
 }
 
+// Note prints a line between the windows.
+func (v *View) Note(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fmt.Fprintf(v.mu.w, "\n  %s\n", v.paint("36", text))
+}
+
 // clock cuts a timestamp down to its time of day.
 func clock(ts string) string {
 	if _, t, ok := strings.Cut(ts, " "); ok {

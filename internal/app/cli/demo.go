@@ -27,6 +27,8 @@ const (
 	// demoReadyMax bounds the wait for the job to run.
 	demoReadyMax = 30 * time.Second
 	demoStream   = "sensor-windows"
+	// demoCountsEvery is how often the demo says what was late or broken.
+	demoCountsEvery = 10 * time.Second
 )
 
 // RunDemo runs the demo until ctx ends.
@@ -71,7 +73,7 @@ func RunDemo(ctx context.Context, o DemoOptions) error {
 }
 
 func intro(o DemoOptions, mqtt, redis string, cluster *app.Cluster) {
-	fmt.Fprintf(o.Out, `A house with 19 sensors publishes to %s: some are out of order, one falls silent, one sends garbage.
+	fmt.Fprintf(o.Out, `A house with 17 sensors publishes to %s: some are out of order, one falls silent, one sends garbage.
 One jobmanager and %d taskmanagers in this process run examples/sensors.sql over them: averages of %d s go
 to the Redis stream %s at %s, alerts to the MQTT topics alerts/#.
 
@@ -114,6 +116,7 @@ func demoJob(ctx context.Context, o DemoOptions, cluster *app.Cluster, mqtt, red
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return view.WatchWindows(ctx, redis, demoStream) })
 	g.Go(func() error { return view.WatchAlerts(ctx, mqtt) })
+	g.Go(func() error { return demoCounts(ctx, cl, id, view) })
 	g.Go(func() error {
 		last, err := follow(ctx, cl, id, io.Discard, true, true)
 		if err != nil || ctx.Err() != nil {
@@ -122,6 +125,31 @@ func demoJob(ctx context.Context, o DemoOptions, cluster *app.Cluster, mqtt, red
 		return fmt.Errorf("the job has ended: %s", last.Summary.State)
 	})
 	return g.Wait()
+}
+
+// demoCounts says from time to time what was not in the windows: it is what a person should look at first.
+func demoCounts(ctx context.Context, cl *client.Client, id string, view *demo.View) error {
+	t := time.NewTicker(demoCountsEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+		d, err := cl.Job(ctx, id)
+		if err != nil {
+			continue // the demo ends, or the next one says
+		}
+		var read, late, bad int64
+		for i, v := range d.Vertices {
+			late, bad = late+v.Totals.LateRecords, bad+v.Totals.BadRecords
+			if i == 0 {
+				read = v.Totals.RecordsIn
+			}
+		}
+		view.Note(fmt.Sprintf("%d readings so far; %d came too late for their window, %d could not be read", read, late, bad))
+	}
 }
 
 // colored reports whether w is a terminal of someone who has not asked for plain text.
