@@ -250,9 +250,9 @@ func CompileCalc(filter *Expr, exprs []*Expr, env *Env) (*Calc, error) {
 	return &Calc{filter: f, program: p}, nil
 }
 
-// Eval narrows b's selection as Filter.Apply does, then computes the columns as Program.Eval does.
+// Eval narrows b's selection as Filter.Apply does, then computes the columns as Program.Eval does; none when no row passes.
 func (c *Calc) Eval(b *vec.Batch) ([]*vec.Col, error) {
-	if err := c.filter.Apply(b); err != nil {
+	if err := c.filter.Apply(b); err != nil || b.Len() == 0 {
 		return nil, err
 	}
 	return c.program.eval(b)

@@ -15,8 +15,10 @@ import (
 type Calc struct {
 	spec    graph.CalcSpec
 	in, out *vec.Schema
+	// One of these is set, or none when rows pass as they are: both is a filter and a projection, which share what they compute.
 	filter  *expr.Filter
 	program *expr.Program
+	both    *expr.Calc
 	// view is the input batch narrowed by the filter; result shows the projected columns over the same rows.
 	view, result *vec.Batch
 }
@@ -38,12 +40,16 @@ func New(spec graph.CalcSpec, in, out *vec.Schema) (op.Operator, error) {
 func (c *Calc) Open(ctx *op.Context) error {
 	env := &expr.Env{Now: ctx.Clock.Now, Location: ctx.Location, Watermark: ctx.Watermark, Rand: ctx.Rand}
 	var err error
-	if c.spec.Filter != nil {
+	switch {
+	case c.spec.Filter != nil && c.spec.Exprs != nil:
+		if c.both, err = expr.CompileCalc(c.spec.Filter, c.spec.Exprs, env); err != nil {
+			return fmt.Errorf("compile calc: %w", err)
+		}
+	case c.spec.Filter != nil:
 		if c.filter, err = expr.CompileFilter(c.spec.Filter, env); err != nil {
 			return fmt.Errorf("compile filter: %w", err)
 		}
-	}
-	if c.spec.Exprs != nil {
+	case c.spec.Exprs != nil:
 		if c.program, err = expr.Compile(c.spec.Exprs, env); err != nil {
 			return fmt.Errorf("compile projection: %w", err)
 		}
@@ -55,21 +61,15 @@ func (c *Calc) Open(ctx *op.Context) error {
 // Process emits a view of b with the rows that pass and the columns computed; nothing when no row passes.
 func (c *Calc) Process(_ int, b *vec.Batch, out op.Output) error {
 	c.view.ViewOf(b)
-	if c.filter != nil {
-		if err := c.filter.Apply(c.view); err != nil {
-			return err
-		}
-	}
-	if c.view.Len() == 0 {
+	cols, err := c.eval()
+	switch {
+	case err != nil:
+		return err
+	case c.view.Len() == 0:
 		return nil
-	}
-	if c.program == nil {
+	case cols == nil:
 		c.view.SetSchema(c.out)
 		return out.Emit(c.view)
-	}
-	cols, err := c.program.Eval(c.view)
-	if err != nil {
-		return err
 	}
 	for i, col := range cols {
 		c.result.SetCol(i, col)
@@ -78,6 +78,19 @@ func (c *Calc) Process(_ int, b *vec.Batch, out op.Output) error {
 	c.result.SetSel(c.view.Sel())
 	c.result.SetKinds(c.view.Kinds())
 	return out.Emit(c.result)
+}
+
+// eval narrows the view and returns the columns, nil when there is nothing to compute.
+func (c *Calc) eval() ([]*vec.Col, error) {
+	switch {
+	case c.both != nil:
+		return c.both.Eval(c.view)
+	case c.filter != nil:
+		return nil, c.filter.Apply(c.view)
+	case c.program != nil:
+		return c.program.Eval(c.view)
+	}
+	return nil, nil
 }
 
 // Close does nothing: a Calc holds no resources.
