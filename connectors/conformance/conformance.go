@@ -41,6 +41,8 @@ type Env struct {
 	mu struct {
 		sync.Mutex
 		health map[string]error
+		// failures counts the reports of trouble.
+		failures int
 		// bad are the refused records, and why each was.
 		bad, reasons []string
 	}
@@ -75,6 +77,16 @@ func (e *Env) report(component string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.mu.health[component] = err
+	if err != nil {
+		e.mu.failures++
+	}
+}
+
+// Failures returns how often trouble has been reported.
+func (e *Env) Failures() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mu.failures
 }
 
 // Healthy reports whether all components that have reported are.

@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -37,6 +36,8 @@ type chunk struct {
 	n   int
 	// skipped counts packets that were longer than maxPacketBytes and were discarded before this chunk.
 	skipped int
+	// from is the connection that it was read from, which its messages are acknowledged on.
+	from *conn
 }
 
 // feed carries chunks from connections to the task. It outlives connections.
@@ -79,18 +80,13 @@ type conn struct {
 	awaiting atomic.Int64
 	blocked  atomic.Bool
 	writeMu  sync.Mutex
-	data     chan readResult
+	data     chan error
 	started  bool
-}
-
-type readResult struct {
-	c   *chunk
-	err error
 }
 
 // newConn wraps c until ctx ends.
 func newConn(ctx context.Context, c net.Conn, f *feed, lingers bool) *conn {
-	w := &conn{Conn: c, feed: f, ctx: ctx, lingers: lingers, pinged: make(chan struct{}, 1), data: make(chan readResult, 1)}
+	w := &conn{Conn: c, feed: f, ctx: ctx, lingers: lingers, pinged: make(chan struct{}, 1), data: make(chan error, 1)}
 	return w
 }
 
@@ -106,10 +102,8 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		select {
 		case <-c.pinged:
-		case r := <-c.data:
-			if r.err != nil {
-				return 0, r.err
-			}
+		case err := <-c.data:
+			return 0, err
 		}
 	}
 }
@@ -134,10 +128,14 @@ func (c *conn) giveControl(b []byte) {
 
 // Write sends whole packets. A PINGREQ is also answered to paho.
 func (c *conn) Write(p []byte) (int, error) {
+	ping := len(p) == 2 && p[0] == typePingreq<<4
+	if ping { // before it is sent: the answer may be read before Write returns
+		c.awaiting.CompareAndSwap(0, time.Now().UnixMilli())
+	}
 	c.writeMu.Lock()
 	n, err := c.Conn.Write(p)
 	c.writeMu.Unlock()
-	if err == nil && len(p) == 2 && p[0] == typePingreq<<4 {
+	if err == nil && ping {
 		c.giveControl([]byte{typePingresp << 4, 0})
 		c.watchSilence()
 	}
@@ -147,7 +145,6 @@ func (c *conn) Write(p []byte) (int, error) {
 // watchSilence closes the connection when a ping has gone unanswered although the reader was reading.
 func (c *conn) watchSilence() {
 	now := time.Now().UnixMilli()
-	c.awaiting.CompareAndSwap(0, now)
 	time.AfterFunc(pingTimeout, func() {
 		if since := c.awaiting.Load(); since != 0 && since <= now && !c.blocked.Load() {
 			c.fail(errSilent)
@@ -158,7 +155,7 @@ func (c *conn) watchSilence() {
 // fail ends the connection with a reason that paho's reader gets.
 func (c *conn) fail(err error) {
 	select {
-	case c.data <- readResult{err: err}:
+	case c.data <- err:
 	default:
 	}
 	_ = c.Conn.Close() // the reason has been given; closing only wakes the reader
@@ -168,10 +165,10 @@ func (c *conn) fail(err error) {
 func (c *conn) pump() {
 	err := c.pumpAll()
 	select {
-	case c.data <- readResult{err: err}:
+	case c.data <- err:
 	case <-c.ctx.Done():
 		select {
-		case c.data <- readResult{err: c.ctx.Err()}:
+		case c.data <- c.ctx.Err():
 		default:
 		}
 	}
@@ -227,7 +224,7 @@ func (c *conn) fill(ch *chunk) error {
 	if need, err := frameLen(c.spare); err == nil && need > int64(len(ch.buf)) && need <= maxPacketBytes {
 		ch.buf = make([]byte, need)
 	}
-	ch.n, ch.skipped = 0, 0
+	ch.n, ch.skipped, ch.from = 0, 0, c
 	have := copy(ch.buf, c.spare)
 	c.spare = c.spare[:0]
 	n, err := c.Conn.Read(ch.buf[have:])
@@ -291,6 +288,3 @@ func (c *conn) sort(ch *chunk, b []byte) error {
 	}
 	return nil
 }
-
-// dialError names the address, which some system errors do not.
-func dialError(addr string, err error) error { return fmt.Errorf("connect to %s: %w", addr, err) }

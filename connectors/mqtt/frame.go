@@ -66,26 +66,6 @@ func parsePublish(frame []byte) (publish, error) {
 	return p, nil
 }
 
-// appendPublish appends a QoS 0 PUBLISH packet.
-func appendPublish(dst []byte, topic string, payload []byte, retain bool) []byte {
-	h := byte(typePublish << 4)
-	if retain {
-		h |= 1
-	}
-	dst = append(dst, h)
-	for n := 2 + len(topic) + len(payload); ; {
-		c := byte(n & 0x7f)
-		if n >>= 7; n == 0 {
-			dst = append(dst, c)
-			break
-		}
-		dst = append(dst, c|0x80)
-	}
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(topic)))
-	dst = append(dst, topic...)
-	return append(dst, payload...)
-}
-
 // appendAck appends an acknowledgement that is nothing but a packet identifier: PUBACK 0x40, PUBREC 0x50, PUBCOMP 0x70.
 func appendAck(dst []byte, header byte, id uint16) []byte {
 	return append(dst, header, 2, byte(id>>8), byte(id))

@@ -74,12 +74,20 @@ func publisher(t *testing.T, url string) paho.Client {
 
 func publishN(t *testing.T, c paho.Client, qos byte, from, to int) {
 	t.Helper()
+	if err := send(c, qos, from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// send publishes messages with n = from to to-1.
+func send(c paho.Client, qos byte, from, to int) error {
 	for n := from; n < to; n++ {
 		tok := c.Publish(fmt.Sprintf("s/%d", n%10), qos, false, fmt.Sprintf(`{"id":"x%d","n":%d}`, n%10, n))
-		if qos > 0 && !tok.WaitTimeout(10*time.Second) {
-			t.Fatal("publish timed out")
+		if qos > 0 && !tok.WaitTimeout(30*time.Second) {
+			return errors.New("publish timed out")
 		}
 	}
+	return nil
 }
 
 // open starts a source and waits until it is subscribed.
@@ -144,7 +152,8 @@ func TestSourceReadsEveryMessageOnce(t *testing.T) {
 			}
 			const total = 3000
 			pub := publisher(t, srv.URL())
-			go publishN(t, pub, qos, 0, total)
+			publishing := make(chan error, 1)
+			go func() { publishing <- send(pub, qos, 0, total) }()
 			seen := map[int64]int{}
 			err := pollUntil(t, s, spec, func() bool { return len(seen) == total }, func(n int64, topic string) {
 				seen[n]++
@@ -152,7 +161,7 @@ func TestSourceReadsEveryMessageOnce(t *testing.T) {
 					t.Fatalf("message %d has topic %q, want %q", n, topic, want)
 				}
 			})
-			if err != nil {
+			if err := errors.Join(err, <-publishing); err != nil {
 				t.Fatal(err)
 			}
 			for n, c := range seen {
@@ -293,5 +302,27 @@ func TestSinkPublishesEachRowOverARestart(t *testing.T) {
 	})
 	if err := errors.Join(err, sink.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestARowWithoutATopicIsRefused(t *testing.T) {
+	srv := testenv.Mosquitto(t)
+	spec := sensors(srv.URL(), "topic", "out/{id}")
+	spec.Metadata = nil
+	sink, err := newSink(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, _ := opContext(t)
+	b := vec.NewBatch(spec.Schema)
+	for _, c := range b.Cols() {
+		c.AppendNull()
+	}
+	b.SetRows(1)
+	if err := errors.Join(sink.Open(ctx), sink.Write(t.Context(), b), sink.Flush(t.Context()), sink.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if n := ctx.Metrics.Bad.Load(); n != 1 {
+		t.Errorf("%d rows are counted as bad", n)
 	}
 }

@@ -31,6 +31,7 @@ type sink struct {
 	retain bool
 	set    *settings
 	sess   *session
+	refuse *format.Refuser
 
 	pending []message
 	bytes   int
@@ -55,6 +56,7 @@ func newSink(t *graph.TableSpec) (*sink, error) {
 
 func (s *sink) Open(ctx *op.Context) error {
 	s.ctx = ctx
+	s.refuse = format.NewRefuser(ctx, s.table)
 	set, err := newSettings(ctx, s.table)
 	if err != nil {
 		return err
@@ -74,7 +76,10 @@ func (s *sink) Write(ctx context.Context, b *vec.Batch) error {
 		}
 		topic, err := s.topic.row(b, i)
 		if err != nil {
-			return err
+			if err := s.refuse.Refuse("a row for mqtt", format.RowText(b, i), err); err != nil {
+				return err
+			}
+			continue
 		}
 		payload, err := s.enc.Encode(s.scratch[:0], b, i)
 		if err != nil {
@@ -112,7 +117,7 @@ func (s *sink) Flush(ctx context.Context) error {
 		}
 	}
 	s.bytes = 0
-	return nil
+	return s.refuse.Flush()
 }
 
 // publish sends the pending messages and keeps those that were not acknowledged.

@@ -30,7 +30,8 @@ type source struct {
 	cur *chunk
 	at  int
 	// acks are packets to be written; ackTo is the connection that the messages came on.
-	acks []byte
+	acks  []byte
+	ackTo *conn
 	// received holds the identifiers of QoS 2 messages between PUBREC and PUBREL: a repetition of one is not a new message.
 	received map[uint16]struct{}
 	timer    *time.Timer
@@ -105,7 +106,8 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 		}
 	}
 	s.begin(b)
-	rows, err := 0, error(nil)
+	var rows int
+	var err error
 	for err == nil {
 		if s.cur == nil && !s.tryNext() {
 			break
@@ -188,6 +190,10 @@ var errOversize = errors.New("mqtt packet is longer than 16 MiB")
 // chunk decodes packets of the current chunk until it ends or the batch is full.
 func (s *source) chunk(b *vec.Batch, rows int) (int, bool, error) {
 	c := s.cur
+	if c.from != s.ackTo {
+		s.sendAcks()
+		s.ackTo = c.from
+	}
 	for ; c.skipped > 0; c.skipped-- {
 		if err := s.refuse.Refuse("mqtt", nil, errOversize); err != nil {
 			return rows, false, err
@@ -257,7 +263,7 @@ func (s *source) released(frame []byte) {
 // decode appends the rows of one message, or refuses it.
 func (s *source) decode(b *vec.Batch, p publish) (int, error) {
 	var n int
-	err := error(nil)
+	var err error
 	if !utf8.Valid(p.topic) {
 		err = errors.New("topic is not valid UTF-8")
 	} else {
@@ -280,14 +286,15 @@ func (s *source) decode(b *vec.Batch, p publish) (int, error) {
 	return n, nil
 }
 
-// sendAcks writes the acknowledgements of what has been processed. Those of a connection that is gone are dropped: the
+// sendAcks writes the acknowledgements of what has been processed, to the connection that it came on: a broker that keeps the session
+// sends at once, before the session counts as connected, and without its answers would send no more. Those of a connection that is gone are dropped: the
 // broker delivers such messages again.
 func (s *source) sendAcks() {
 	if len(s.acks) == 0 {
 		return
 	}
-	if _, c, _ := s.sess.current(); c != nil {
-		if _, err := c.Write(s.acks); err != nil {
+	if s.ackTo != nil {
+		if _, err := s.ackTo.Write(s.acks); err != nil {
 			s.ctx.Log.Debug("acknowledgements were not sent", "reason", err.Error())
 		}
 	}
