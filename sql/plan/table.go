@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -78,7 +79,7 @@ func (p *planner) bindConnector(t *table) parse.ErrorList {
 		t.options[k] = canonical(t.connector, k, v)
 	}
 	if strings.EqualFold(t.options[optBad], "dead-letter") && t.options[optBadTable] == "" {
-		errs = append(errs, p.errorf(t.def, "add 'bad-records.table' = '<table>'", "'bad-records' = 'dead-letter' needs a table to write to"))
+		errs = append(errs, p.errorf(p.optionNode(t, errors.New("'bad-records'")), "add 'bad-records.table' = '<table>'", "'bad-records' = 'dead-letter' needs a table to write to"))
 	}
 	return errs
 }
