@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -61,8 +62,10 @@ func NewEnv(t testing.TB, index, parallelism int, deadLetters bool) *Env {
 		Ctx: ctx, Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: wallClock{}, Rand: rand.Reader, Location: time.UTC,
 		Checkpointing: true, MemoryBytes: 64 << 20, Health: e.report,
 		Watermark: func() stream.Time { return stream.MinTime },
-		Task: op.TaskInfo{JobID: "0123456789abcdef", JobName: "conformance", OperatorID: "fedcba9876543210", Operator: "table",
-			Index: index, Parallelism: parallelism, MaxParallelism: stream.DefaultMaxParallelism},
+		Task: op.TaskInfo{
+			JobID: "0123456789abcdef", JobName: "conformance", OperatorID: "fedcba9876543210", Operator: "table",
+			Index: index, Parallelism: parallelism, MaxParallelism: stream.DefaultMaxParallelism,
+		},
 	}
 	e.Side = func(tag string) op.Output {
 		if tag == graph.TagBad && deadLetters {
@@ -152,10 +155,7 @@ func (o *badOutput) EmitWatermark(stream.Time) error { return nil }
 // with returns the table with options changed: keys and values in turn.
 func with(t *graph.TableSpec, options ...string) *graph.TableSpec {
 	c := *t
-	c.Options = map[string]string{}
-	for k, v := range t.Options {
-		c.Options[k] = v
-	}
+	c.Options = maps.Clone(t.Options)
 	for i := 0; i+1 < len(options); i += 2 {
 		c.Options[options[i]] = options[i+1]
 	}

@@ -46,7 +46,8 @@ func TestSourceConformance(t *testing.T) {
 					write(t, filepath.Join(dir, fmt.Sprintf("f%03d", files)), content)
 					files++
 				}
-				return conformance.SourceTable{Table: spec,
+				return conformance.SourceTable{
+					Table: spec,
 					Produce: func(from, to int) {
 						for from < to {
 							content := ""

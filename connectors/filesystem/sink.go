@@ -244,8 +244,10 @@ func (s *sink) create(partition string, now time.Time) (*output, error) {
 	for {
 		name := s.name + strconv.FormatInt(s.nextPart, 10)
 		s.nextPart++
-		o := &output{partition: partition, temp: filepath.Join(partition, "."+name+inProgress), pending: filepath.Join(partition, "."+name+pending),
-			final: filepath.Join(partition, name), opened: now}
+		o := &output{
+			partition: partition, temp: filepath.Join(partition, "."+name+inProgress), pending: filepath.Join(partition, "."+name+pending),
+			final: filepath.Join(partition, name), opened: now,
+		}
 		if s.exists(o.final) || s.exists(o.pending) {
 			continue
 		}

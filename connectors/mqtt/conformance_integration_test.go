@@ -41,7 +41,8 @@ func TestSourceConformance(t *testing.T) {
 					s.Schema, s.Metadata = schema, nil
 				}
 				pub := publisher(t, srv.URL())
-				x := conformance.SourceTable{Table: spec, Away: away,
+				x := conformance.SourceTable{
+					Table: spec, Away: away,
 					// At least QoS 1, so that the publisher loses nothing of its own over a reconnection.
 					Produce: func(from, to int) { publishN(t, pub, max(c.qos, 1), from, to) },
 					ProduceBad: func() string {
@@ -82,8 +83,10 @@ func TestSinkConformance(t *testing.T) {
 				r := conformance.Open(t, Connector(), tableAt(srv.URL(), "out/#", "client-id", "reader", "clean-session", "false"), nil)
 				t.Cleanup(r.Close)
 				r.Connected()
-				return conformance.SinkTable{Table: tableAt("tcp://"+proxy.Addr(), "out/x"), Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
-					Read: func(want int) []string { return distinct(t, r, want) }}
+				return conformance.SinkTable{
+					Table: tableAt("tcp://"+proxy.Addr(), "out/x"), Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
+					Read: func(want int) []string { return distinct(t, r, want) },
+				}
 			}})
 		})
 	}

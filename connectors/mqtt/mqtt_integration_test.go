@@ -48,14 +48,18 @@ func (h *health) String() string {
 
 func opContext(t *testing.T) (*op.Context, *health) {
 	h := &health{}
-	return &op.Context{Ctx: t.Context(), Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: wallClock{}, Rand: rand.Reader, Health: h.report,
-		Task: op.TaskInfo{JobID: "0123456789abcdef", OperatorID: "fedcba9876543210", Parallelism: 1}}, h
+	return &op.Context{
+		Ctx: t.Context(), Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: wallClock{}, Rand: rand.Reader, Health: h.report,
+		Task: op.TaskInfo{JobID: "0123456789abcdef", OperatorID: "fedcba9876543210", Parallelism: 1},
+	}, h
 }
 
 func sensors(url string, options ...string) *graph.TableSpec {
-	t := &graph.TableSpec{Name: "sensors", Connector: "mqtt", Options: map[string]string{"url": url, "topic": "s/+", "format": "json", "qos": "1"},
+	t := &graph.TableSpec{
+		Name: "sensors", Connector: "mqtt", Options: map[string]string{"url": url, "topic": "s/+", "format": "json", "qos": "1"},
 		Schema:   vec.NewSchema(vec.Field{Name: "id", Type: vec.TypeString}, vec.Field{Name: "n", Type: vec.TypeInt64}, vec.Field{Name: "topic", Type: vec.TypeString}),
-		Metadata: []string{"", "", "topic"}}
+		Metadata: []string{"", "", "topic"},
+	}
 	for i := 0; i < len(options); i += 2 {
 		t.Options[options[i]] = options[i+1]
 	}

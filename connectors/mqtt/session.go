@@ -51,8 +51,10 @@ type session struct {
 
 // startSession begins connecting; filters and feed are nil for a sink.
 func startSession(ctx *op.Context, set *settings, filters map[string]byte, f *feed) *session {
-	s := &session{set: set, op: ctx, log: ctx.Log.With("broker", set.url.Redacted(), "client_id", set.clientID), filters: filters, feed: f,
-		done: make(chan struct{}), fatal: make(chan error, 1)}
+	s := &session{
+		set: set, op: ctx, log: ctx.Log.With("broker", set.url.Redacted(), "client_id", set.clientID), filters: filters, feed: f,
+		done: make(chan struct{}), fatal: make(chan error, 1),
+	}
 	s.mu.changed = make(chan struct{})
 	run, cancel := context.WithCancel(ctx.Ctx)
 	s.cancel = cancel
@@ -132,6 +134,7 @@ func (s *session) once(ctx context.Context) (up bool, err error) {
 	defer cancel()
 	lost := make(chan error, 1)
 	var c *conn
+	established := func() bool { return true }
 	o := paho.NewClientOptions().
 		AddBroker(s.set.url.String()).SetClientID(s.set.clientID).SetCleanSession(s.set.clean).
 		SetUsername(s.set.username).SetPassword(s.set.password).
@@ -140,16 +143,25 @@ func (s *session) once(ctx context.Context) (up bool, err error) {
 		SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- err }).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 			raw, err := s.dial(ctx, u)
-			if err != nil || s.feed == nil {
-				return raw, err
+			if err != nil {
+				return nil, err
+			}
+			// Until the session stands, the end of the context closes the socket, or paho would go on waiting for an answer.
+			established = context.AfterFunc(ctx, func() { _ = raw.Close() }) // only wakes a reader
+			if s.feed == nil {
+				return raw, nil
 			}
 			c = newConn(ctx, raw, s.feed, s.set.qos == 0)
 			return c, nil
 		})
 	client := paho.NewClient(o)
-	if err := s.await(ctx, client.Connect()); err != nil {
+	connecting := client.Connect()
+	if err := s.await(ctx, connecting); err != nil {
+		cancel()
+		<-connecting.Done()
 		return false, fmt.Errorf("mqtt broker %s: %w", s.set.url.Host, friendly(err))
 	}
+	established()
 	defer client.Disconnect(disconnectMS)
 	s.setCurrent(client, c)
 	defer s.setCurrent(nil, nil)

@@ -1,6 +1,7 @@
 package nexmark
 
 import (
+	"bytes"
 	"math"
 	"math/bits"
 	"strconv"
@@ -206,17 +207,12 @@ func (t *texts) makeChannels(seed uint64) {
 }
 
 func (t *texts) baseURL(r uint64) string {
-	url := "https://www.nexmark.com/"
+	url := []byte("https://www.nexmark.com/")
 	for k := range uint64(3) {
-		part := []byte(string(t.text(draw(r, k), 5)))
-		for i, c := range part {
-			if c == ' ' {
-				part[i] = '_'
-			}
-		}
-		url += string(part) + "/"
+		url = append(url, bytes.ReplaceAll(t.text(draw(r, k), 5), []byte(" "), []byte("_"))...)
+		url = append(url, '/')
 	}
-	return url + "item.htm?query=1"
+	return string(url) + "item.htm?query=1"
 }
 
 func dictOf(values []string) *vec.Dict {

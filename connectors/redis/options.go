@@ -40,8 +40,10 @@ func Streams() *op.Connector {
 		{Key: "stream", Required: true, Doc: "key of the stream; a source reads several, separated by ';'"},
 		{Key: "format", Kind: op.OptionEnum, Enum: []string{"fields", "json"}, Default: "fields", Doc: "fields: a column is a field of the entry; json: one field holds an object"},
 		{Key: "json.field", Default: "data", Doc: "the field that holds the object with 'format' = 'json'"},
-		{Key: "scan.startup.mode", Kind: op.OptionEnum, Only: "source", Enum: []string{"earliest-offset", "latest-offset", "specific-id", "group-offsets"},
-			Doc: "where reading begins (default: group-offsets with a group, else earliest-offset)"},
+		{
+			Key: "scan.startup.mode", Kind: op.OptionEnum, Only: "source", Enum: []string{"earliest-offset", "latest-offset", "specific-id", "group-offsets"},
+			Doc: "where reading begins (default: group-offsets with a group, else earliest-offset)",
+		},
 		{Key: "scan.startup.specific-id", Only: "source", Doc: "entry id after which reading begins"},
 		{Key: "scan.bounded.mode", Kind: op.OptionEnum, Only: "source", Enum: []string{"unbounded", "latest-offset"}, Default: "unbounded", Doc: "latest-offset: end with what is there when the job starts"},
 		{Key: "group", Only: "source", Doc: "consumer group, for group-offsets; made if it is not there, from the beginning of the stream"},

@@ -80,7 +80,8 @@ func TestStreamSourceConformance(t *testing.T) {
 						spec.Options["group"] = group
 					}
 					away := table(fmt.Sprintf("redis://127.0.0.1:%d", testenv.FreePort(t)), numbers, "format", format)
-					return conformance.SourceTable{Table: spec, Away: away, Restart: srv.Restart, Cut: proxy.Cut,
+					return conformance.SourceTable{
+						Table: spec, Away: away, Restart: srv.Restart, Cut: proxy.Cut,
 						Produce: func(from, to int) { add(t, c, "readings", format == "json", from, to) },
 						ProduceBad: func() string {
 							values, record := []any{"n", "seven"}, "n=seven"
@@ -107,8 +108,10 @@ func TestStreamSinkConformance(t *testing.T) {
 				proxy := testenv.Proxy(t, srv.Addr())
 				spec := table("redis://"+proxy.Addr(), conformance.Scalars(), "format", format)
 				reading := table(srv.URL(), conformance.Scalars(), "format", format, "scan.bounded.mode", "latest-offset")
-				return conformance.SinkTable{Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
-					Read: func(int) []string { return conformance.ReadTable(t, Streams(), reading, 1<<30) }}
+				return conformance.SinkTable{
+					Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
+					Read: func(int) []string { return conformance.ReadTable(t, Streams(), reading, 1<<30) },
+				}
 			}})
 		})
 	}
@@ -123,8 +126,10 @@ func TestKeySinkConformance(t *testing.T) {
 				spec := table("redis://"+proxy.Addr(), conformance.Scalars(), "format", format)
 				spec.PrimaryKey = []int{0}
 				c := client(t, srv)
-				return conformance.SinkTable{Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
-					Read: func(int) []string { return readKeys(t, c, format) }}
+				return conformance.SinkTable{
+					Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
+					Read: func(int) []string { return readKeys(t, c, format) },
+				}
 			}})
 		})
 	}
