@@ -233,17 +233,12 @@ func (t *Task) open() error {
 		if err != nil {
 			return n.fail(fmt.Errorf("open: %w", err))
 		}
-		if n.snapshotter == nil || t.cfg.Restore == nil {
-			continue
-		}
-		if parts := t.cfg.Restore(n.spec.ID); len(parts) > 0 {
-			if err := n.snapshotter.Restore(parts); err != nil {
-				return n.fail(fmt.Errorf("restore: %w", err))
-			}
+		if err := t.restore(n); err != nil {
+			return err
 		}
 	}
 	t.current = nil
-	return nil
+	return t.recommit()
 }
 
 // closeAll closes what open opened, in the order of the chain, then the state and the channels, and returns the first error.

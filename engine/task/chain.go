@@ -329,18 +329,6 @@ func (n *node) context(memory int64) *op.Context {
 	return c
 }
 
-// openState opens the operator's own store: two operators of a chain may have the same keys and merge differently.
-func (n *node) openState(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
-	if n.store == nil {
-		s, err := n.task.cfg.OpenState(info, merge)
-		if err != nil {
-			return nil, fmt.Errorf("open state: %w", err)
-		}
-		n.store = s
-	}
-	return n.store, nil
-}
-
 func (t *Task) info(n *graph.Node) op.TaskInfo {
 	return op.TaskInfo{
 		JobID: t.cfg.JobID, JobName: t.cfg.Graph.Name, VertexID: t.vertex.ID, VertexName: t.vertex.Name,

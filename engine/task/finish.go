@@ -4,15 +4,18 @@ import (
 	"fmt"
 
 	"github.com/bramble-stream/bramble/engine/graph"
-	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/stream"
 )
 
-// emptyEnds says whether a source without splits has nothing to do: there are fewer splits than tasks. Constant rows have none.
-func (t *Task) emptyEnds() bool { return t.nodes[0].spec.Kind == graph.KindSource }
+// emptyEnds says whether a source without splits has nothing to do: there are fewer splits than tasks, or all have ended before the checkpoint
+// that is restored. Constant rows have none at first.
+func (t *Task) emptyEnds() bool {
+	return t.nodes[0].spec.Kind == graph.KindSource || t.cfg.Restore != nil
+}
 
 // finish does what comes after the last row: the final watermark, then operator by operator what is held back and what is due at
-// the end, then the last part of each sink, then the end of the outputs.
+// the end, then the last part of each sink, then the end of the outputs. With checkpoints it is the last one that publishes: the outputs end
+// first, so that all tasks come to wait for it together.
 func (t *Task) finish() error {
 	head := t.nodes[0]
 	var err error
@@ -28,7 +31,7 @@ func (t *Task) finish() error {
 		if err := n.flush(); err != nil {
 			return err
 		}
-		if n.onEnd == nil {
+		if n.onEnd == nil || t.cfg.Restore != nil && t.cfg.Restore.Finished {
 			continue
 		}
 		t.current = n
@@ -37,9 +40,18 @@ func (t *Task) finish() error {
 		}
 		t.current = nil
 	}
-	if err := t.commitLast(); err != nil {
+	if !t.cfg.Checkpointing {
+		if err := t.commitLast(); err != nil {
+			return err
+		}
+	}
+	if err := t.endOutputs(); err != nil || !t.cfg.Checkpointing {
 		return err
 	}
+	return t.awaitLast()
+}
+
+func (t *Task) endOutputs() error {
 	for _, e := range t.edges {
 		if err := e.writer.End(); err != nil {
 			return err
@@ -48,7 +60,7 @@ func (t *Task) finish() error {
 	return nil
 }
 
-// commitLast publishes what sinks have got since the last barrier, and what was prepared before and not committed yet.
+// commitLast publishes, without checkpoints, what sinks have got.
 func (t *Task) commitLast() error {
 	epoch := t.lastEpoch + 1
 	for _, n := range t.nodes {
@@ -70,18 +82,18 @@ func (t *Task) prepare(n *node, epoch stream.Epoch) error {
 		return n.fail(fmt.Errorf("prepare epoch %d: %w", epoch, err))
 	}
 	if c != nil {
-		t.uncommitted = append(t.uncommitted, prepared{epoch: epoch, node: n, committable: c})
+		t.uncommitted = append(t.uncommitted, prepared{n, Committable{epoch, c}})
 	}
 	return nil
 }
 
 // commit publishes all parts up to the epoch and lets the source acknowledge it.
 func (t *Task) commit(epoch stream.Epoch) error {
-	for len(t.uncommitted) > 0 && t.uncommitted[0].epoch <= epoch {
+	for len(t.uncommitted) > 0 && t.uncommitted[0].Epoch <= epoch {
 		p := t.uncommitted[0]
 		t.current = p.node
-		if err := p.node.sink.Commit(t.ctx, p.epoch, p.committable); err != nil {
-			return p.node.fail(fmt.Errorf("commit epoch %d: %w", p.epoch, err))
+		if err := p.node.sink.Commit(t.ctx, p.Epoch, p.Data); err != nil {
+			return p.node.fail(fmt.Errorf("commit epoch %d: %w", p.Epoch, err))
 		}
 		t.uncommitted = t.uncommitted[1:]
 	}
@@ -92,62 +104,5 @@ func (t *Task) commit(epoch stream.Epoch) error {
 		}
 	}
 	t.current = nil
-	return nil
-}
-
-// snapshot is a checkpoint's part in this task: everything held back goes out, every operator says what it knows, and the barrier
-// is passed on.
-func (t *Task) snapshot(b stream.Barrier) error {
-	if b.Epoch <= t.lastEpoch {
-		return nil
-	}
-	if err := t.flush(true); err != nil {
-		return err
-	}
-	t.lastEpoch = b.Epoch
-	s := Snapshot{
-		Epoch: b.Epoch, Splits: map[string][]op.Split{}, States: map[string][]byte{}, Committables: map[string][]byte{},
-	}
-	for _, n := range t.nodes {
-		t.current = n
-		if err := t.snapshotNode(n, b.Epoch, &s); err != nil {
-			return err
-		}
-	}
-	t.current = nil
-	for _, e := range t.edges {
-		if err := e.writer.Barrier(b); err != nil {
-			return err
-		}
-	}
-	if t.cfg.OnSnapshot != nil {
-		t.cfg.OnSnapshot(s)
-	}
-	return nil
-}
-
-func (t *Task) snapshotNode(n *node, epoch stream.Epoch, s *Snapshot) error {
-	switch {
-	case n.source != nil:
-		splits, err := n.source.Snapshot(epoch)
-		if err != nil {
-			return n.fail(fmt.Errorf("snapshot epoch %d: %w", epoch, err))
-		}
-		s.Splits[n.spec.ID] = splits
-	case n.sink != nil:
-		before := len(t.uncommitted)
-		if err := t.prepare(n, epoch); err != nil {
-			return err
-		}
-		if len(t.uncommitted) > before {
-			s.Committables[n.spec.ID] = t.uncommitted[before].committable
-		}
-	case n.snapshotter != nil:
-		st, err := n.snapshotter.Snapshot(epoch)
-		if err != nil {
-			return n.fail(fmt.Errorf("snapshot epoch %d: %w", epoch, err))
-		}
-		s.States[n.spec.ID] = st
-	}
 	return nil
 }

@@ -29,13 +29,20 @@ type LocalConfig struct {
 	Rand            io.Reader
 	MemoryBytes     int64
 	OpenState       func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error)
-	Checkpointing   bool
+	OpenStateOn     func(info op.TaskInfo, merge state.MergeFunc, dir string) (state.Store, error)
 	BufferTimeout   time.Duration
 	LatencyInterval time.Duration
+	// Checkpoint says when checkpoints are taken; nil: never, unless Checkpointing says that the caller sees to it, with OnStart and OnSnapshot.
+	Checkpoint    *LocalCheckpoint
+	Checkpointing bool
+	// RestoreFrom is a checkpoint of the same job, or of one that shares operators with it, to go on from.
+	RestoreFrom *LocalSnapshot
 	// The callbacks get the task that they are about. They may be called on several goroutines at once.
 	OnState    func(t *Task, c StateChange)
 	OnHealth   func(t *Task, h Health)
 	OnSnapshot func(t *Task, s Snapshot)
+	// OnEndOfInput is only called without Checkpoint.
+	OnEndOfInput func(t *Task)
 	// OnStart is called with all tasks before they run.
 	OnStart func(tasks []*Task)
 }
@@ -46,6 +53,9 @@ func RunLocal(ctx context.Context, c LocalConfig) error {
 	l := &local{cfg: c, inputs: map[exchange.ChannelID]*exchange.Input{}}
 	if l.cfg.Clock == nil {
 		l.cfg.Clock = SystemClock{}
+	}
+	if c.Checkpoint != nil {
+		l.coordinator = newLocalCoordinator(c)
 	}
 	if err := l.build(ctx); err != nil {
 		return err
@@ -60,20 +70,29 @@ type local struct {
 	cfg    LocalConfig
 	tasks  []*Task
 	inputs map[exchange.ChannelID]*exchange.Input
+	// coordinator is nil without checkpoints.
+	coordinator *localCoordinator
 }
 
 func (l *local) build(ctx context.Context) error {
 	for i, v := range l.cfg.Graph.Vertices {
-		splits, err := l.splits(ctx, v)
-		if err != nil {
-			return err
-		}
+		var listed []op.Split
 		for index := range v.Parallelism {
-			var mine []op.Split
-			for s := index; s < len(splits); s += v.Parallelism {
-				mine = append(mine, splits[s])
+			restore, mine, known, err := l.restoreOf(v, index)
+			if err != nil {
+				return err
 			}
-			t, err := l.newTask(i, index, mine)
+			if !known {
+				if index == 0 {
+					if listed, err = l.splits(ctx, v); err != nil {
+						return err
+					}
+				}
+				for s := index; s < len(listed); s += v.Parallelism {
+					mine = append(mine, listed[s])
+				}
+			}
+			t, err := l.newTask(i, index, mine, restore)
 			if err != nil {
 				return err
 			}
@@ -97,13 +116,14 @@ func (l *local) splits(ctx context.Context, v *graph.Vertex) ([]op.Split, error)
 	return s, nil
 }
 
-func (l *local) newTask(vertex, index int, splits []op.Split) (*Task, error) {
+func (l *local) newTask(vertex, index int, splits []op.Split, restore *Restore) (*Task, error) {
 	c := l.cfg
 	var t *Task
 	cfg := Config{
 		JobID: c.JobID, Graph: c.Graph, Vertex: vertex, Index: index, TaskManager: "local", Builders: c.Builders, Splits: splits,
 		Clock: c.Clock, Log: c.Log, Location: c.Location, Rand: c.Rand, MemoryBytes: c.MemoryBytes, OpenState: c.OpenState,
-		Checkpointing: c.Checkpointing, BufferTimeout: c.BufferTimeout, LatencyInterval: c.LatencyInterval,
+		OpenStateOn: c.OpenStateOn, Restore: restore, Attempt: l.attempt(),
+		Checkpointing: c.Checkpointing || c.Checkpoint != nil, BufferTimeout: c.BufferTimeout, LatencyInterval: c.LatencyInterval,
 		Connect: l.connect,
 	}
 	if c.OnState != nil {
@@ -116,8 +136,16 @@ func (l *local) newTask(vertex, index int, splits []op.Split) (*Task, error) {
 	if c.OnHealth != nil {
 		cfg.OnHealth = func(h Health) { c.OnHealth(t, h) }
 	}
-	if c.OnSnapshot != nil {
-		cfg.OnSnapshot = func(s Snapshot) { c.OnSnapshot(t, s) }
+	switch {
+	case l.coordinator != nil:
+		l.coordinator.watch(&cfg, func() *Task { return t })
+	default:
+		if c.OnSnapshot != nil {
+			cfg.OnSnapshot = func(s Snapshot) { c.OnSnapshot(t, s) }
+		}
+		if c.OnEndOfInput != nil {
+			cfg.OnEndOfInput = func() { c.OnEndOfInput(t) }
+		}
 	}
 	t, err := New(cfg)
 	return t, err
@@ -135,6 +163,9 @@ func (l *local) connect(ctx context.Context, id exchange.ChannelID, _ *vec.Schem
 func (l *local) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if l.coordinator != nil {
+		defer l.coordinator.start(ctx, cancel, l.tasks)()
+	}
 	errs := make([]error, len(l.tasks))
 	var wg sync.WaitGroup
 	for i, t := range l.tasks {

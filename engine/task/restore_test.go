@@ -3,10 +3,7 @@ package task_test
 import (
 	"errors"
 	"slices"
-	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/bramble-stream/bramble/engine/exchange"
 	"github.com/bramble-stream/bramble/engine/graph"
@@ -16,47 +13,13 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
-// TestEndPublishesWhatNoCheckpointDid: parts that were prepared, but whose checkpoint never completed, come out at the end.
-func TestEndPublishesWhatNoCheckpointDid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		g := countJob(1, `{"Rows":100,"Keys":10,"Batch":10,"Pause":5}`, "{}", "{}")
-		g.Vertices[1].Ops = []*graph.Node{node(graph.KindSink, -1, "{}")}
-		var tasks []*task.Task
-		done := make(chan error)
-		go func() {
-			done <- task.RunLocal(t.Context(), task.LocalConfig{
-				Graph: g, Builders: w.builders(), Splits: nSplits(1), Checkpointing: true,
-				OnStart: func(ts []*task.Task) { tasks = ts },
-			})
-		}()
-		time.Sleep(27 * time.Millisecond)
-		synctest.Wait()
-		if err := tasks[0].Trigger(t.Context(), stream.Barrier{Epoch: 7}); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-		commits := slices.DeleteFunc(slices.Clone(w.notes), func(s string) bool { return !strings.HasPrefix(s, "sink commit") })
-		if len(w.published["sink"]) != 100 || !slices.Equal(commits, []string{"sink commit 7", "sink commit 8"}) {
-			t.Errorf("%d rows, %q", len(w.published["sink"]), commits)
-		}
-	})
-}
-
 func TestStateIsRestoredBeforeRows(t *testing.T) {
 	w := newWorld()
 	g := countJob(1, "{}", "{}", "{}")
 	var states []string
 	tk, err := task.New(task.Config{
 		JobID: "j", Graph: g, Vertex: 1, Builders: w.builders(),
-		Restore: func(id string) [][]byte {
-			if id != "group-id" {
-				t.Errorf("restore of %q", id)
-			}
-			return [][]byte{[]byte(`{"5":7}`)}
-		},
+		Restore: &task.Restore{Epoch: 3, Operators: map[string]task.OperatorRestore{"group-id": {Parts: [][]byte{[]byte(`{"5":7}`)}}}},
 		OnState: func(c task.StateChange) { states = append(states, c.State.String()) },
 	})
 	if err != nil {

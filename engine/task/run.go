@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -93,7 +94,10 @@ func (t *Task) work() error {
 	} else {
 		err = t.runInputs()
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errSavepointTaken):
+		return t.stop()
+	case err != nil:
 		return err
 	}
 	return t.finish()
@@ -160,19 +164,7 @@ func (t *Task) receive(in int, e stream.Element) error {
 	case stream.KindIdle:
 		return t.advance(t.merger.OnIdle(in))
 	case stream.KindBarrier:
-		s := t.aligner.OnBarrier(in, e.Barrier)
-		if s.Aborted != 0 {
-			t.gate.UnblockAll()
-		}
-		if s.Block {
-			t.gate.Block(in)
-		}
-		if s.Snapshot {
-			err := t.snapshot(s.Barrier)
-			t.gate.UnblockAll()
-			return err
-		}
-		return nil
+		return t.barrier(in, e.Barrier)
 	case stream.KindLatency:
 		return head.mark(e.Time, t.clock.Now().UnixMilli())
 	case stream.KindEnd:
@@ -374,6 +366,7 @@ func (t *Task) runSource() error {
 			return err
 		}
 		if p.Status == op.End {
+			t.ckpt.exhausted = true
 			return nil
 		}
 		if t.cfg.LatencyInterval > 0 && !now.Before(t.nextLatency) {

@@ -73,25 +73,25 @@ type Config struct {
 	MemoryBytes int64
 	// OpenState opens the store of an operator; it is lent to those of tasks with inputs.
 	OpenState func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error)
-	// Restore returns what Snapshot gave for the operator, nil for nothing.
-	Restore       func(operatorID string) [][]byte
+	// OpenStateOn opens a store that begins with the content of a directory of snapshot files, which it may use up. Without it what OpenState
+	// opens has to be a state.Importer.
+	OpenStateOn func(info op.TaskInfo, merge state.MergeFunc, dir string) (state.Store, error)
+	// Restore is what the task goes on from; nil for the very beginning.
+	Restore *Restore
+	// Checkpointing says that someone takes checkpoints: what sinks have prepared is published when a checkpoint is complete, and a task whose
+	// input has ended stays until one that holds its end is.
 	Checkpointing bool
 	// BufferTimeout and LatencyInterval: 0 means the default, below 0 none (rows are flushed whenever the input pauses).
 	BufferTimeout   time.Duration
 	LatencyInterval time.Duration
 	// The callbacks must not block. OnSnapshot is called on the task's goroutine, the others on any, OnState in order.
-	OnState    func(StateChange)
-	OnHealth   func(Health)
+	OnState  func(StateChange)
+	OnHealth func(Health)
+	// OnSnapshot takes over the snapshot: see Snapshot.
 	OnSnapshot func(Snapshot)
-}
-
-// Snapshot is what a task says at a barrier.
-type Snapshot struct {
-	Epoch stream.Epoch
-	// Splits has the source's positions, States the operators' own state, Committables what sinks prepared, by operator ID.
-	Splits       map[string][]op.Split
-	States       map[string][]byte
-	Committables map[string][]byte
+	// OnEndOfInput says, with Checkpointing, that the task has worked off its input and waits for its last checkpoint. It is called on the
+	// task's goroutine.
+	OnEndOfInput func()
 }
 
 // Task is one parallel instance of a vertex.
@@ -124,9 +124,10 @@ type Task struct {
 	pollBatch   *vec.Batch
 	idleStreak  uint
 	nextLatency time.Time
+	// lastEpoch is the newest epoch snapshot here, or restored; uncommitted are prepared parts by epoch, in order.
 	lastEpoch   stream.Epoch
-	// uncommitted are prepared parts by epoch, in order.
 	uncommitted []prepared
+	ckpt        progress
 
 	mail chan func() error
 	done chan struct{} // closed when Run returns
@@ -158,9 +159,8 @@ type edgeOut struct {
 }
 
 type prepared struct {
-	epoch       stream.Epoch
-	node        *node
-	committable []byte
+	node *node
+	Committable
 }
 
 // New builds a task in state DEPLOYING; its inputs can be connected to from now on. Whoever does not Run it must Close it.
@@ -261,33 +261,13 @@ func (t *Task) channels(e *edgeOut) []exchange.ChannelID {
 // Close lets go of a task that was never Run: whoever is connected to it fails.
 func (t *Task) Close() { t.gate.Close() }
 
-// Trigger makes a source task begin a checkpoint: it snapshots and sends the barrier. It waits while the task has too many
-// commands before it, and returns the context's cause when that ends first. A task that has ended ignores commands.
-func (t *Task) Trigger(ctx context.Context, b stream.Barrier) error {
-	return t.post(ctx, func() error { return t.snapshot(b) })
-}
-
-// Abort says that the checkpoint has been given up.
-func (t *Task) Abort(ctx context.Context, epoch stream.Epoch) error {
-	return t.post(ctx, func() error {
-		if t.aligner.OnAbort(epoch).Aborted != 0 {
-			t.gate.UnblockAll()
-		}
-		return nil
-	})
-}
-
-// Commit says that the checkpoint is complete: sources acknowledge, sinks publish.
-func (t *Task) Commit(ctx context.Context, epoch stream.Epoch) error {
-	return t.post(ctx, func() error { return t.commit(epoch) })
-}
-
+// post hands a command to the task's goroutine.
 func (t *Task) post(ctx context.Context, f func() error) error {
 	select {
 	case t.mail <- f:
 		return nil
 	case <-t.done:
-		return nil // the last part was committed at the end
+		return nil // it needs no commands any more
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
