@@ -38,9 +38,9 @@ func connectors(l *load, rows int64) map[string]*op.Connector {
 }
 
 // planned plans a query over readings.
-func planned(tb testing.TB, conns map[string]*op.Connector, query string) *graph.JobGraph {
+func planned(tb testing.TB, conns map[string]*op.Connector, query string, parallelism int) *graph.JobGraph {
 	tb.Helper()
-	p, err := plan.Plan(readingsSQL+query, plan.Options{File: "bench.sql", Parallelism: 1, Connectors: conns})
+	p, err := plan.Plan(readingsSQL+query, plan.Options{File: "bench.sql", Parallelism: parallelism, Connectors: conns})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func newChain(tb testing.TB, l *load, query string, s settings) *chain {
 	c := &chain{tb: tb, load: l}
 	builders := app.Builders(conns)
 	var in []*vec.Schema
-	for _, v := range planned(tb, conns, query).Vertices {
+	for _, v := range planned(tb, conns, query, 1).Vertices {
 		for _, n := range v.Ops {
 			if n.Kind == graph.KindSource {
 				in = []*vec.Schema{n.Out}

@@ -23,16 +23,23 @@ func BenchmarkJob(b *testing.B) {
 		{"calc", calcSQL}, {"tumble", tumble("'10' SECOND")}, {"hop-60", hop("'10' SECOND", "'10' MINUTE")}, {"group", groupSQL},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			encodings(b, func(b *testing.B, dict bool) { runJob(b, newLoad(1000, dict), c.query) })
+			encodings(b, func(b *testing.B, dict bool) { runJob(b, newLoad(1000, dict), c.query, 1) })
 		})
 	}
 }
 
-func runJob(b *testing.B, l *load, query string) {
+// BenchmarkSpread has one source task that sends rows to four by key: the batches that arrive must not be small ones.
+func BenchmarkSpread(b *testing.B) {
+	for _, c := range []struct{ name, query string }{{"group", groupSQL}, {"session", session("'10' SECOND")}} {
+		b.Run(c.name, func(b *testing.B) { runJob(b, newLoad(1000, false), c.query, 4) })
+	}
+}
+
+func runJob(b *testing.B, l *load, query string, parallelism int) {
 	b.Helper()
 	rows := int64(b.N) * vec.MaxRows
 	conns := connectors(l, rows)
-	g := planned(b, conns, query)
+	g := planned(b, conns, query, parallelism)
 	b.ReportAllocs()
 	b.ResetTimer()
 	m := start()

@@ -14,7 +14,14 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
+// deferMax is for how many batches a watermark may be deferred when the runtime does not flush: 64 full ones are 64 k rows, some ten milliseconds at full speed.
+const deferMax = 64
+
 // Op is the operator. It is chained to a source, or to a stateless operator after one.
+//
+// A watermark that rows make is deferred until the runtime flushes (the input pauses, or the buffer timeout has passed), so that a fast input does not break up the
+// batches of a hash edge with a watermark after each of its own. That changes no result: a row that the deferred watermark might make late, or might keep from a
+// window that it closes, lets it out first.
 type Op struct {
 	spec    graph.WatermarkSpec
 	in      *vec.Schema
@@ -25,12 +32,20 @@ type Op struct {
 	zoneFrom, zoneTo, zoneOffset stream.Time
 	view                         *vec.Batch
 	bad                          *badRows
+	// deferred is the watermark that has been merged but not emitted, MinTime for none; batches is for how many it has been.
+	deferred stream.Time
+	batches  int
+	// low and high are the bounds of the times of the view's rows.
+	low, high stream.Time
+	// last is a row for the highest time when the watermark rises with the time and depends on nothing else, as it nearly always does: it is evaluated there only.
+	last *vec.Batch
 }
 
 var (
 	_ op.Operator         = (*Op)(nil)
 	_ op.WatermarkHandler = (*Op)(nil)
 	_ op.Timer            = (*Op)(nil)
+	_ op.Flusher          = (*Op)(nil)
 	_ op.Snapshotter      = (*Op)(nil)
 )
 
@@ -48,7 +63,7 @@ func New(spec graph.WatermarkSpec, in, out *vec.Schema) (op.Operator, error) {
 	if in.Len() != out.Len() {
 		return nil, fmt.Errorf("watermark: %d columns in, %d out", in.Len(), out.Len())
 	}
-	return &Op{spec: spec, in: in}, nil
+	return &Op{spec: spec, in: in, deferred: stream.MinTime}, nil
 }
 
 // Open compiles the watermark expression.
@@ -65,6 +80,17 @@ func (o *Op) Open(ctx *op.Context) error {
 	}
 	o.track = newTracker(config{o.spec.IdleMS, o.spec.FallbackMS}, splits, o.now())
 	o.view = vec.NewBatch(o.in)
+	if rises(o.spec.Expr, o.spec.TimeCol) {
+		o.last = vec.NewBatch(o.in)
+		for i := range o.in.Fields {
+			if i == o.spec.TimeCol {
+				vec.AppendValue(o.last.Col(i), int64(0))
+			} else {
+				o.last.Col(i).AppendNull()
+			}
+		}
+		o.last.SetRows(1)
+	}
 	if ctx.Side != nil {
 		if side := ctx.Side(graph.TagBad); side != nil {
 			o.bad = newBadRows(side, ctx.Task.VertexName)
@@ -103,7 +129,7 @@ func (o *Op) wall(now stream.Time) stream.Time {
 	return now + o.zoneOffset
 }
 
-// Process refuses rows without a usable time, emits the others and then the watermark that they raise.
+// Process refuses rows without a usable time and emits the others. The watermark that they raise follows at the next Flush, or before.
 func (o *Op) Process(_ int, b *vec.Batch, out op.Output) error {
 	now := o.now()
 	s := 0
@@ -125,12 +151,24 @@ func (o *Op) Process(_ int, b *vec.Batch, out op.Output) error {
 				return err
 			}
 		}
+		// Rows from two milliseconds after a watermark on belong to what it does not close, even where a session's end touches the next one's start.
+		if o.deferred != stream.MinTime && o.low <= o.deferred+1 {
+			if err := o.Flush(out); err != nil {
+				return err
+			}
+		}
 		if err := out.Emit(o.view); err != nil {
 			return err
 		}
 		o.track.raise(s, high)
 	}
-	return o.tick(now, out)
+	if err := o.tick(now, out); err != nil {
+		return err
+	}
+	if o.batches++; o.batches >= deferMax {
+		return o.Flush(out)
+	}
+	return nil
 }
 
 // refuse takes rows whose time is NULL or too far ahead out of the view.
@@ -142,10 +180,8 @@ func (o *Op) refuse(now stream.Time) error {
 	}
 	before := o.view.Len()
 	times, valid := vec.Values[int64](col), col.Valid()
-	if valid == nil && limit == stream.MaxTime {
-		return nil
-	}
-	if allGood(times, valid, o.view.Sel(), limit) {
+	var ok bool
+	if o.low, o.high, ok = bounds(times, valid, o.view.Sel()); ok && o.high <= limit {
 		return nil
 	}
 	all := o.view.Sel() // may share memory with sel: it is read ahead of what is written
@@ -165,6 +201,7 @@ func (o *Op) refuse(now stream.Time) error {
 		}
 	}
 	o.view.UseSel(sel)
+	o.low, o.high, _ = bounds(times, nil, sel)
 	o.ctx.Metrics.Bad.Add(int64(before - len(sel)))
 	if o.bad != nil {
 		return o.bad.flush()
@@ -172,36 +209,54 @@ func (o *Op) refuse(now stream.Time) error {
 	return nil
 }
 
-// allGood is the check of a batch in which nothing is refused, which is nearly every one.
-func allGood(times []int64, valid vec.Bitmap, sel []int, limit int64) bool {
+// bounds returns the lowest and the highest of the selected times, and whether none is NULL, without which they mean nothing.
+func bounds(times []int64, valid vec.Bitmap, sel []int) (low, high stream.Time, ok bool) {
+	low, high = stream.MaxTime, stream.MinTime
 	if sel != nil {
 		for _, i := range sel {
-			if valid != nil && !valid.Get(i) || times[i] > limit {
-				return false
+			if valid != nil && !valid.Get(i) {
+				return 0, 0, false
 			}
+			low, high = min(low, times[i]), max(high, times[i])
 		}
-		return true
+		return low, high, true
 	}
 	if valid != nil && valid.Count(len(times)) != len(times) {
-		return false
+		return 0, 0, false
 	}
-	high := stream.MinTime
 	for _, t := range times {
-		high = max(high, t)
+		low, high = min(low, t), max(high, t)
 	}
-	return high <= limit
+	return low, high, true
+}
+
+// rises reports whether the expression is the column, or the column and an interval of fixed length: it is highest where the column is.
+func rises(e *expr.Expr, col int) bool {
+	if e.Op == expr.OpCall && (e.Func == "-" || e.Func == "+") && len(e.Args) == 2 {
+		by := e.Args[1]
+		if by.Op != expr.OpLit || by.Null || by.Type.Kind != vec.IntervalDT {
+			return false
+		}
+		e = e.Args[0]
+	}
+	return e.Op == expr.OpCol && e.Col == col
 }
 
 // highest evaluates the watermark expression over the view and returns its maximum, MinTime when it is NULL everywhere.
 func (o *Op) highest() (stream.Time, error) {
-	cols, err := o.program.Eval(o.view)
+	b := o.view
+	if o.last != nil {
+		b = o.last
+		vec.Values[int64](b.Col(o.spec.TimeCol))[0] = o.high
+	}
+	cols, err := o.program.Eval(b)
 	if err != nil {
 		return 0, err
 	}
 	col := cols[0]
 	times, valid := vec.Values[int64](col), col.Valid()
 	high := stream.MinTime
-	if sel := o.view.Sel(); sel != nil {
+	if sel := b.Sel(); sel != nil {
 		for _, i := range sel {
 			if valid == nil || valid.Get(i) {
 				high = max(high, times[i])
@@ -217,7 +272,18 @@ func (o *Op) highest() (stream.Time, error) {
 	return high, nil
 }
 
-// tick merges the splits and emits what follows.
+// Flush emits the watermark that is deferred.
+func (o *Op) Flush(out op.Output) error {
+	wm := o.deferred
+	o.deferred, o.batches = stream.MinTime, 0
+	if wm == stream.MinTime {
+		return nil
+	}
+	o.ctx.Metrics.Watermark.Store(wm)
+	return out.EmitWatermark(wm)
+}
+
+// tick merges the splits and emits what follows, but for the watermark, which it defers.
 func (o *Op) tick(now stream.Time, out op.Output) error {
 	if o.ctx.Source != nil {
 		o.track.setEnded(o.ctx.Source.Ended)
@@ -229,15 +295,15 @@ func (o *Op) tick(now stream.Time, out op.Output) error {
 		}
 	}
 	if a.emitWM {
-		o.ctx.Metrics.Watermark.Store(a.wm)
-		if err := out.EmitWatermark(a.wm); err != nil {
-			return err
-		}
+		o.deferred = a.wm
 	}
-	if a.becomeIdle {
-		return emitIdle(out, true)
+	if !a.becomeIdle {
+		return nil
 	}
-	return nil
+	if err := o.Flush(out); err != nil {
+		return err
+	}
+	return emitIdle(out, true)
 }
 
 func emitIdle(out op.Output, idle bool) error {
@@ -252,9 +318,8 @@ func (o *Op) OnWatermark(wm stream.Time, out op.Output) error {
 	if wm != stream.MaxTime || o.track.merged == stream.MaxTime {
 		return nil
 	}
-	o.track.merged = wm
-	o.ctx.Metrics.Watermark.Store(wm)
-	return out.EmitWatermark(wm)
+	o.track.merged, o.deferred = wm, wm
+	return o.Flush(out)
 }
 
 // NextTimer is when a split becomes idle or begins to follow the clock.
@@ -277,7 +342,10 @@ func (o *Op) OnTimer(now stream.Time, out op.Output) error {
 	if o.track.merged == stream.MaxTime {
 		return nil
 	}
-	return o.tick(now, out)
+	if err := o.tick(now, out); err != nil {
+		return err
+	}
+	return o.Flush(out)
 }
 
 // Snapshot holds whether a row has been seen, so that windows restored from the same checkpoint close although their source stays silent.

@@ -1,6 +1,9 @@
 package watermark
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +29,19 @@ func single() []optest.Config {
 	return cs
 }
 
+// eager flushes after each row, so that watermarks show where they are made.
+func eager(script string) string {
+	control := []string{"wm", "idle", "active", "clock", "barrier", "flush", "split", "endsplit", "end", "#"}
+	var b strings.Builder
+	for line := range strings.Lines(script) {
+		b.WriteString(line)
+		if f := strings.Fields(line); len(f) > 0 && !slices.Contains(control, f[0]) {
+			b.WriteString("\nflush\n")
+		}
+	}
+	return b.String()
+}
+
 func run(t *testing.T, spec graph.WatermarkSpec, c optest.Case) {
 	t.Helper()
 	spec.TimeCol = 1
@@ -41,16 +57,95 @@ func run(t *testing.T, spec graph.WatermarkSpec, c optest.Case) {
 	optest.Run(t, c)
 }
 
+func TestDefers(t *testing.T) {
+	run(t, graph.WatermarkSpec{}, optest.Case{
+		Name: "defers",
+		Script: `
+			a, 1000
+			b, 1002
+			# ahead of all watermarks so far: they wait
+			c, 3000
+			flush
+			d, 4000
+			e, 5000
+			# windows that end at 5001 may be closed by 5000
+			f, 5001
+			g, 4500
+			# it goes before the barrier
+			h, 6000
+			barrier
+			i, 7000
+			end`,
+		Want: `
+			a, 1000
+			b, 1002
+			c, 3000
+			wm 3000
+			d, 4000
+			e, 5000
+			wm 5000
+			f, 5001
+			wm 5001
+			g, 4500
+			h, 6000
+			wm 6000
+			i, 7000
+			wm max`,
+	})
+}
+
+// TestDefersNotForEver: an input that never pauses still moves time on.
+func TestDefersNotForEver(t *testing.T) {
+	var script, want strings.Builder
+	for i := range 2*deferMax + 1 {
+		fmt.Fprintf(&script, "a, %d\n", i*10)
+		fmt.Fprintf(&want, "a, %d\n", i*10)
+		if i%deferMax == deferMax-1 {
+			fmt.Fprintf(&want, "wm %d\n", i*10)
+		}
+	}
+	run(t, graph.WatermarkSpec{}, optest.Case{Name: "defers not for ever", Script: script.String(), Want: want.String()})
+}
+
+// TestExpressions: the highest watermark is found whether or not it is known to be the latest row's.
+func TestExpressions(t *testing.T) {
+	second := expr.Lit(vec.Type{Kind: vec.IntervalDT}, "1000")
+	minus, err := expr.Call("-", column(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	least, err := expr.Call("LEAST", column(), column())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		e    *expr.Expr
+		want string
+	}{{minus, "wm 2000"}, {least, "wm 3000"}, {column(), "wm 3000"}} {
+		run(t, graph.WatermarkSpec{Expr: c.e}, optest.Case{
+			Name: c.e.String(), Configs: []optest.Config{optest.Default()}, Bad: 1,
+			Script: `
+				a, 1000
+				b, 3000
+				c, NULL
+				d, 2000
+				flush
+				end`,
+			Want: "a, 1000\nb, 3000\nd, 2000\n" + c.want + "\nwm max",
+		})
+	}
+}
+
 func TestAscends(t *testing.T) {
 	run(t, graph.WatermarkSpec{}, optest.Case{
 		Name: "ascends",
-		Script: `
+		Script: eager(`
 			a, 1000
 			b, 3000
 			c, 2000
 			d, 3000
 			e, 3001
-			end`,
+			end`),
 		Want: `
 			a, 1000
 			wm 1000
@@ -74,6 +169,7 @@ func TestOncePerBatch(t *testing.T) {
 			c, 2000
 			flush
 			d, 4000
+			flush
 			end`,
 		Want: `
 			a, 1000
@@ -89,14 +185,14 @@ func TestOncePerBatch(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	run(t, graph.WatermarkSpec{MaxFutureMS: 5000}, optest.Case{
 		Name: "refuses", Start: 10_000, Bad: 3, SideTags: []string{"bad"},
-		Script: `
+		Script: eager(`
 			a, 15000
 			b, NULL
 			c, 15001
 			d, 9223372036854775807
 			clock 10001
 			e, 15001
-			end`,
+			end`),
 		Want: `
 			a, 15000
 			wm 15000
@@ -113,7 +209,7 @@ func TestRefuses(t *testing.T) {
 func TestSplits(t *testing.T) {
 	run(t, graph.WatermarkSpec{}, optest.Case{
 		Name: "minimum over splits", Splits: 3,
-		Script: `
+		Script: eager(`
 			split 0
 			a, 1000
 			split 1
@@ -126,7 +222,7 @@ func TestSplits(t *testing.T) {
 			split 0
 			e, 9000
 			endsplit 1
-			end`,
+			end`),
 		Want: `
 			a, 1000
 			b, 5000
@@ -145,7 +241,7 @@ func TestSplits(t *testing.T) {
 func TestIdleSplits(t *testing.T) {
 	run(t, graph.WatermarkSpec{IdleMS: 1000}, optest.Case{
 		Name: "idle splits", Splits: 2,
-		Script: `
+		Script: eager(`
 			split 0
 			a, 100
 			clock 900
@@ -165,7 +261,7 @@ func TestIdleSplits(t *testing.T) {
 			e, 400
 			split 1
 			f, 350
-			end`,
+			end`),
 		Want: `
 			a, 100
 			b, 200
@@ -193,7 +289,7 @@ func TestNoSplits(t *testing.T) {
 func TestFallback(t *testing.T) {
 	run(t, graph.WatermarkSpec{FallbackMS: 2000}, optest.Case{
 		Name: "fallback", Start: 100_000,
-		Script: `
+		Script: eager(`
 			# nothing has come yet: nothing waits
 			clock 110000
 			a, 109000
@@ -202,7 +298,7 @@ func TestFallback(t *testing.T) {
 			clock 112400
 			b, 112300
 			c, 50
-			end`,
+			end`),
 		Want: `
 			a, 109000
 			wm 109000
@@ -219,7 +315,7 @@ func TestFallback(t *testing.T) {
 func TestFallbackOfOneSplit(t *testing.T) {
 	run(t, graph.WatermarkSpec{FallbackMS: 2000, IdleMS: 500}, optest.Case{
 		Name: "fallback of one split", Start: 10_000, Splits: 2,
-		Script: `
+		Script: eager(`
 			split 0
 			a, 9000
 			split 1
@@ -229,7 +325,7 @@ func TestFallbackOfOneSplit(t *testing.T) {
 			clock 12200
 			split 0
 			c, 12150
-			end`,
+			end`),
 		Want: `
 			a, 9000
 			b, 9100
@@ -261,6 +357,7 @@ func TestLocalZone(t *testing.T) {
 		Script: `
 			a, 1700003601000
 			b, 1700003601001
+			flush
 			clock 1700000010000`,
 		Want: `
 			a, 1700003601000
@@ -277,13 +374,13 @@ func TestRestoredGoesOn(t *testing.T) {
 	}
 	run(t, graph.WatermarkSpec{FallbackMS: 1000}, optest.Case{
 		Name: "restored goes on", Configs: cs,
-		Script: `
+		Script: eager(`
 			a, 100
 			barrier
 			b, 50
 			c, 120
 			clock 1000
-			end`,
+			end`),
 		Want: `
 			a, 100
 			wm 100
