@@ -97,9 +97,9 @@ type localCoordinator struct {
 		sync.Mutex
 		batches, taken int
 		last           stream.Epoch
-		// pending is the epoch being taken, 0 for none; want says that another one is to follow.
+		// pending is the epoch being taken, 0 for none; want, unless nil, says that another one is to follow.
 		pending stream.Epoch
-		want    bool
+		want    chan struct{} // closed when it begins
 		parts   map[*Task]FormerTask
 		// finished has the last snapshots of tasks that were told to finish.
 		finished map[*Task]FormerTask
@@ -165,13 +165,32 @@ type countedSource struct {
 	to *localCoordinator
 }
 
-// Poll begins a checkpoint on the task's own goroutine, so that it comes right after the batch.
+// Poll begins a checkpoint on the task's own goroutine, so that it comes right after the batch. When the one before is still on its way,
+// sources pause until it is complete.
 func (s *countedSource) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op.Polled, error) {
+	if begun := s.to.awaited(); begun != nil {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-begun:
+		case <-timer.C:
+		case <-ctx.Done():
+			return op.Polled{}, context.Cause(ctx)
+		}
+		return op.Polled{Status: op.Idle}, nil
+	}
 	p, err := s.Source.Poll(ctx, b, wait)
 	if err == nil && b.Rows() > 0 {
 		s.to.batch()
 	}
 	return p, err
+}
+
+// awaited is closed when the checkpoint that sources wait for begins; nil when there is none.
+func (l *localCoordinator) awaited() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.want
 }
 
 func (l *localCoordinator) batch() {
@@ -255,12 +274,18 @@ func (l *localCoordinator) hear() error {
 // beginLocked begins a checkpoint, or has one begun when the present one is complete.
 func (l *localCoordinator) beginLocked() {
 	if l.mu.pending != 0 {
-		l.mu.want = true
+		if l.mu.want == nil {
+			l.mu.want = make(chan struct{})
+		}
 		return
+	}
+	if l.mu.want != nil {
+		defer close(l.mu.want)
+		l.mu.want = nil
 	}
 	l.mu.last++
 	l.mu.taken++
-	l.mu.pending, l.mu.want = l.mu.last, false
+	l.mu.pending = l.mu.last
 	stop := l.mu.taken == l.cfg.StopAfter
 	clear(l.mu.parts)
 	maps.Copy(l.mu.parts, l.mu.finished)
@@ -302,7 +327,7 @@ func (l *localCoordinator) take(p localPart) error {
 	for _, t := range l.tasks {
 		_ = t.Commit(l.ctx, p.Epoch) // as above
 	}
-	if l.mu.want {
+	if l.mu.want != nil {
 		l.beginLocked()
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,21 +36,49 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files")
 type variant struct {
 	parallelism, batch int
 	memory             int64
+	// faults are for runs with checkpoints.
+	faults *faults
 }
 
 func (v variant) String() string {
-	return fmt.Sprintf("p=%d,batch=%d,memory=%dk", v.parallelism, v.batch, v.memory>>10)
+	s := fmt.Sprintf("p=%d,batch=%d,memory=%dk", v.parallelism, v.batch, v.memory>>10)
+	if v.faults != nil {
+		s += v.faults.String()
+	}
+	return s
 }
 
 // variants returns what to try; the first one writes the golden files.
 func variants() []variant {
 	const roomy, tight = 64 << 20, 64 << 10
 	if testing.Short() {
-		return []variant{{1, vec.MaxRows, roomy}, {3, 7, roomy}, {2, 100, tight}}
+		return []variant{
+			{1, vec.MaxRows, roomy, nil},
+			{3, 7, roomy, nil},
+			{2, 100, tight, nil},
+			{1, 20, roomy, &faults{every: 3, kill: atCompletion, restoreAt: 3}},
+			{3, 50, tight, &faults{every: 2, kill: later, restoreAt: 2}},
+		}
 	}
 	return []variant{
-		{1, vec.MaxRows, roomy}, {2, vec.MaxRows, roomy}, {3, vec.MaxRows, roomy}, {4, vec.MaxRows, roomy},
-		{1, 1, roomy}, {3, 7, roomy}, {4, 100, tight}, {1, vec.MaxRows, tight}, {2, 1, tight},
+		{1, vec.MaxRows, roomy, nil},
+		{2, vec.MaxRows, roomy, nil},
+		{3, vec.MaxRows, roomy, nil},
+		{4, vec.MaxRows, roomy, nil},
+		{1, 1, roomy, nil},
+		{3, 7, roomy, nil},
+		{4, 100, tight, nil},
+		{1, vec.MaxRows, tight, nil},
+		{2, 1, tight, nil},
+		// Checkpoints alone; killed before anyone hears that a checkpoint is complete, killed later; stopped with a savepoint.
+		{2, 10, roomy, &faults{every: 2}},
+		{1, 20, roomy, &faults{every: 3, kill: atCompletion, restoreAt: 1}},
+		{1, 20, tight, &faults{every: 3, kill: atCompletion, restoreAt: 3}},
+		{2, 20, roomy, &faults{every: 2, kill: later, restoreAt: 2}},
+		{3, 50, tight, &faults{every: 2, kill: later, restoreAt: 2}},
+		{3, 10, roomy, &faults{every: 5, kill: atCompletion, restoreAt: 2}},
+		{1, 30, roomy, &faults{every: 2, kill: bySavepoint, restoreAt: 3}},
+		{3, 30, tight, &faults{every: 2, kill: bySavepoint, restoreAt: 2}},
 	}
 }
 
@@ -107,26 +136,48 @@ func run(t *testing.T, file string, v variant) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := &tables{rows: map[string]map[string]int{}}
+	j := &job{t: t, file: file, script: string(script), v: v, results: newTables()}
+	if v.faults == nil {
+		if err := j.attempt(v.parallelism, nil, nil); err != nil {
+			t.Fatalf("%s: %v", v, err)
+		}
+	} else {
+		j.survive()
+	}
+	return j.results.String()
+}
+
+// job is a script that is run once or, with faults, several times.
+type job struct {
+	t       *testing.T
+	file    string
+	script  string
+	v       variant
+	results *tables
+}
+
+// attempt runs the job to its end.
+func (j *job) attempt(parallelism int, checkpoint *task.LocalCheckpoint, from *task.LocalSnapshot) error {
 	connectors := all.Connectors()
 	for _, c := range connectors {
 		if open := c.NewSource; open != nil {
 			c.NewSource = func(spec *graph.TableSpec) (op.Source, error) {
 				s, err := open(spec)
-				return &smallBatches{Source: s, max: v.batch}, err
+				return &smallBatches{Source: s, max: j.v.batch, faults: j.v.faults}, err
 			}
 		}
 	}
-	connectors["result"] = results.connector()
-	planned, err := plan.Plan(string(script), plan.Options{File: filepath.Base(file), Parallelism: v.parallelism, Connectors: connectors})
+	connectors["result"] = j.results.connector()
+	planned, err := plan.Plan(j.script, plan.Options{File: filepath.Base(j.file), Parallelism: parallelism, Connectors: connectors})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(j.t.Context(), 2*time.Minute)
 	defer cancel()
-	err = task.RunLocal(ctx, task.LocalConfig{
+	dir := j.t.TempDir()
+	return task.RunLocal(ctx, task.LocalConfig{
 		JobID: "00000000000000000000000000000001", Graph: planned.Graph, Builders: app.Builders(connectors), Location: time.UTC, Rand: rand.Reader,
-		Log: slog.New(slog.DiscardHandler), MemoryBytes: v.memory,
+		Log: slog.New(slog.DiscardHandler), MemoryBytes: j.v.memory, Checkpoint: checkpoint, RestoreFrom: from,
 		Splits: func(ctx context.Context, n *graph.Node, parallelism int) ([]op.Split, error) {
 			var spec graph.SourceSpec
 			if err := json.Unmarshal(n.Spec, &spec); err != nil {
@@ -135,51 +186,44 @@ func run(t *testing.T, file string, v variant) string {
 			return connectors[spec.Table.Connector].Splits(ctx, &spec.Table, parallelism)
 		},
 		OpenState: func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
-			return app.OpenState(t.TempDir(), info, 8<<20, merge)
+			return app.OpenState(filepath.Join(dir, info.OperatorID+"-"+strconv.Itoa(info.Index)), info, 8<<20, merge)
+		},
+		OpenStateOn: func(info op.TaskInfo, merge state.MergeFunc, dir string) (state.Store, error) {
+			return app.OpenState(dir, info, 8<<20, merge)
 		},
 	})
-	if err != nil {
-		t.Fatalf("%s: %v", v, err)
-	}
-	return results.String()
-}
-
-// smallBatches hands a source's batches on in pieces.
-type smallBatches struct {
-	op.Source
-	max  int
-	held *vec.Batch
-	at   int
-	last op.Polled
-}
-
-func (s *smallBatches) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op.Polled, error) {
-	if s.held == nil {
-		s.held = vec.NewBatch(b.Schema())
-	}
-	if s.at == s.held.Rows() {
-		s.held.Reset()
-		s.at = 0
-		p, err := s.Source.Poll(ctx, s.held, wait)
-		if s.last = p; err != nil || s.held.Rows() == 0 {
-			return p, err
-		}
-	}
-	var sel []int
-	for ; s.at < s.held.Rows() && len(sel) < s.max; s.at++ {
-		sel = append(sel, s.at)
-	}
-	b.AppendRows(s.held, sel)
-	if s.at == s.held.Rows() {
-		return s.last, nil
-	}
-	return op.Polled{Status: op.More, Split: s.last.Split}, nil
 }
 
 // tables collects what sinks write. Changes are applied, so that what is compared is the table that they amount to.
 type tables struct {
 	mu   sync.Mutex
 	rows map[string]map[string]int
+	// committed are the parts that have been added.
+	committed map[string]bool
+}
+
+// add publishes a part, unless it has been before.
+func (r *tables) add(p part) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.committed[p.By] {
+		return
+	}
+	r.committed[p.By] = true
+	rows := r.rows[p.Table]
+	if rows == nil {
+		rows = map[string]int{}
+		r.rows[p.Table] = rows
+	}
+	for row, n := range p.Rows {
+		if rows[row] += n; rows[row] == 0 {
+			delete(rows, row)
+		}
+	}
+}
+
+func newTables() *tables {
+	return &tables{rows: map[string]map[string]int{}, committed: map[string]bool{}}
 }
 
 func (r *tables) connector() *op.Connector {
@@ -197,7 +241,7 @@ func (r *tables) connector() *op.Connector {
 				}
 			}
 			enc, err := format.NewEncoder(&spec)
-			return &resultSink{r, t.Name, enc}, err
+			return &resultSink{to: r, table: t.Name, enc: enc}, err
 		},
 	}
 }
@@ -220,22 +264,30 @@ func (r *tables) String() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// resultSink publishes rows when their checkpoint is complete, each part once. Without checkpoints its task does so at the end.
 type resultSink struct {
 	to    *tables
 	table string
 	enc   format.Encoder
+	ctx   *op.Context
+	part  part
 }
 
-func (s *resultSink) Open(*op.Context) error { return nil }
+// part is what a checkpoint publishes of a task: how often each row is added, or taken back.
+type part struct {
+	Table string
+	// By names whoever prepared it.
+	By   string
+	Rows map[string]int
+}
+
+func (s *resultSink) Open(ctx *op.Context) error {
+	s.ctx = ctx
+	s.part.Rows = map[string]int{}
+	return nil
+}
 
 func (s *resultSink) Write(_ context.Context, b *vec.Batch) error {
-	s.to.mu.Lock()
-	defer s.to.mu.Unlock()
-	rows := s.to.rows[s.table]
-	if rows == nil {
-		rows = map[string]int{}
-		s.to.rows[s.table] = rows
-	}
 	c := b.Clone()
 	for i := range c.Rows() {
 		line, err := s.enc.Encode(nil, c, i)
@@ -246,17 +298,31 @@ func (s *resultSink) Write(_ context.Context, b *vec.Batch) error {
 		if c.Kind(i).Retracts() {
 			n = -1
 		}
-		if rows[string(line)] += n; rows[string(line)] == 0 {
-			delete(rows, string(line))
-		}
+		s.part.Rows[string(line)] += n
 	}
 	return nil
 }
 
 func (s *resultSink) Flush(context.Context) error { return nil }
 
-func (s *resultSink) Prepare(context.Context, stream.Epoch) ([]byte, error) { return nil, nil }
+func (s *resultSink) Prepare(_ context.Context, epoch stream.Epoch) ([]byte, error) {
+	if len(s.part.Rows) == 0 {
+		return nil, nil
+	}
+	i := s.ctx.Task
+	s.part.Table, s.part.By = s.table, fmt.Sprint(i.OperatorID, "/", i.Index, "/", i.Attempt, "/", epoch)
+	data, err := json.Marshal(s.part)
+	clear(s.part.Rows)
+	return data, err
+}
 
-func (s *resultSink) Commit(context.Context, stream.Epoch, []byte) error { return nil }
+func (s *resultSink) Commit(_ context.Context, _ stream.Epoch, data []byte) error {
+	var p part
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
+	}
+	s.to.add(p)
+	return nil
+}
 
 func (s *resultSink) Close() error { return nil }
