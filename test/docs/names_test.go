@@ -2,6 +2,7 @@ package docs
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -113,6 +114,19 @@ func TestFlags(t *testing.T) {
 					t.Errorf("%s: %s belongs to no flag", p.path, m[0])
 				}
 			}
+		}
+	}
+}
+
+// TestPorts looks for the ports of the programs.
+func TestPorts(t *testing.T) {
+	text := strings.Join(pageOf(t, "docs/operations.md").section("Programs").lines, "\n")
+	for _, want := range []string{
+		fmt.Sprintf("| `jobmanager` | gRPC %d, HTTP %d (status page), metrics %d |", app.DefaultRPCPort, app.DefaultHTTPPort, app.DefaultMetricsPort),
+		fmt.Sprintf("| `taskmanager` | data %d, metrics %d |", app.DefaultDataPort, app.DefaultMetricsPort),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("docs/operations.md lacks %q", want)
 		}
 	}
 }
