@@ -21,7 +21,7 @@ func messages(n int) [][]byte {
 	out := make([][]byte, n)
 	for i := range out {
 		out[i] = fmt.Appendf(nil, `{"sensor":"s%04d","ts":%d,"temp":%d.%02d,"hum":%d,"loc":"plant-07/line-03/cell-12/u1"}`,
-			i*7919%1000, 1795289579123+i, 15+i%20, i%100, 30+i%40)
+			i*7919%1000, 1795289579123+int64(i), 15+i%20, i%100, 30+i%40)
 	}
 	return out
 }
