@@ -143,17 +143,28 @@ func (c *cluster) mustBramble(args ...string) string {
 	return out
 }
 
+// script writes a script to a file.
+func (c *cluster) script(text string) string {
+	c.t.Helper()
+	file := filepath.Join(c.t.TempDir(), "job.sql")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return file
+}
+
 // submit submits a script and returns the job's id.
 func (c *cluster) submit(script string, args ...string) string {
 	c.t.Helper()
-	file := filepath.Join(c.t.TempDir(), "job.sql")
-	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
-		c.t.Fatal(err)
-	}
-	out := c.mustBramble(append([]string{"submit", file}, args...)...)
-	_, id, ok := strings.Cut(out, "Job has been submitted with JobID ")
+	return jobID(c.t, c.mustBramble(append([]string{"submit", c.script(script)}, args...)...))
+}
+
+// jobID finds the id in what submit printed.
+func jobID(t *testing.T, printed string) string {
+	t.Helper()
+	_, id, ok := strings.Cut(printed, "Job has been submitted with JobID ")
 	if !ok || len(id) < 32 {
-		c.t.Fatalf("submit printed %q", out)
+		t.Fatalf("submit printed %q", printed)
 	}
 	return id[:32]
 }

@@ -154,6 +154,19 @@ func publish(t *testing.T, url string, payloads []string) {
 	}
 }
 
+// publishTo publishes one message, and returns when the broker has it.
+func publishTo(t *testing.T, url, topic string, payload []byte) {
+	t.Helper()
+	c := paho.NewClient(paho.NewClientOptions().AddBroker(url).SetClientID(fmt.Sprint("e2e-", time.Now().UnixNano())))
+	if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatalf("connect: %v", tok.Error())
+	}
+	defer c.Disconnect(1000)
+	if tok := c.Publish(topic, 1, false, payload); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatalf("publish: %v", tok.Error())
+	}
+}
+
 func redisClient(t *testing.T, url string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(url)
