@@ -20,7 +20,7 @@ import (
 
 var (
 	link   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	anchor = regexp.MustCompile("[^\\p{L}\\p{N} _-]+")
+	anchor = regexp.MustCompile(`[^\p{L}\p{N} _-]+`)
 )
 
 // measured is written by the benchmarks' own run, so a fresh tree may be without it.

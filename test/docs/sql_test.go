@@ -77,11 +77,8 @@ func TestSQL(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s:%d", p.path, b.line), func(t *testing.T) {
 				var sample *block
-				for _, next := range blocks[i+1:] {
-					if next.lang == "" {
-						sample = next
-					}
-					break
+				if i+1 < len(blocks) && blocks[i+1].lang == "" {
+					sample = blocks[i+1]
 				}
 				check(t, b, sample)
 			})
