@@ -2,9 +2,11 @@ package task_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/task"
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -41,7 +44,14 @@ type fakeSource struct {
 var _ op.Source = (*fakeSource)(nil)
 
 func (s *fakeSource) Open(ctx *op.Context, splits []op.Split) error {
-	s.ctx, s.splits, s.at = ctx, splits, make([]int64, len(splits))
+	s.ctx, s.splits, s.at = ctx, slices.Clone(splits), make([]int64, len(splits))
+	for i, sp := range splits {
+		if len(sp.Pos) > 0 {
+			if _, err := fmt.Sscan(string(sp.Pos), &s.at[i]); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -128,6 +138,8 @@ func (m *marker) Close() error { return nil }
 // counter counts rows by key and emits (key, count) at the end.
 type counter struct {
 	PanicAt int64
+	// Store keeps the counts in the store instead of in the snapshot.
+	Store bool
 
 	ctx    *op.Context
 	counts map[int64]int64
@@ -187,15 +199,59 @@ func (c *counter) OnEnd(out op.Output) error {
 	return nil
 }
 
-func (c *counter) Snapshot(stream.Epoch) ([]byte, error) { return json.Marshal(c.counts) }
+func (c *counter) Snapshot(stream.Epoch) ([]byte, error) {
+	if !c.Store {
+		return json.Marshal(c.counts)
+	}
+	st, err := c.ctx.OpenState(nil)
+	if err != nil {
+		return nil, err
+	}
+	var w state.Writes
+	for k, n := range c.counts {
+		w.Add(state.OpSet, fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(c.keyGroup(k))), "%d", k), fmt.Append(nil, n))
+	}
+	return []byte{}, st.Apply(&w)
+}
+
+func (c *counter) keyGroup(k int64) stream.KeyGroup {
+	var h [1]uint64
+	col := vec.NewCol(vec.TypeInt64)
+	vec.AppendValue(col, k)
+	vec.Hash([]*vec.Col{col}, []int{0}, h[:])
+	return stream.KeyGroupOf(h[0], c.ctx.Task.MaxParallelism)
+}
+
 func (c *counter) Restore(parts [][]byte) error {
-	for _, p := range parts {
-		if err := json.Unmarshal(p, &c.counts); err != nil {
+	if !c.Store {
+		for _, p := range parts {
+			if err := json.Unmarshal(p, &c.counts); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	st, err := c.ctx.OpenState(nil)
+	if err != nil {
+		return err
+	}
+	it, err := st.Iter(nil, []byte{0xff, 0xff, 0xff})
+	if err != nil {
+		return err
+	}
+	for it.Next() {
+		var k, n int64
+		if _, err := fmt.Sscan(string(it.Key()[2:])+" "+string(it.Value()), &k, &n); err != nil {
 			return err
 		}
+		if !c.ctx.Task.KeyRange.Contains(c.keyGroup(k)) {
+			return fmt.Errorf("restored key %d of another task", k)
+		}
+		c.counts[k] = n
 	}
-	return nil
+	return errors.Join(it.Err(), it.Close())
 }
+
 func (c *counter) Close() error { c.world.note("close counter"); return nil }
 
 // splitter sends every third row aside, as late.
@@ -238,14 +294,13 @@ type fakeSink struct {
 	ctx    *op.Context
 	world  *world
 	rows   [][2]int64
-	parts  map[stream.Epoch][][2]int64
 	writes int
 }
 
 var _ op.Sink = (*fakeSink)(nil)
 
 func (s *fakeSink) Open(ctx *op.Context) error {
-	s.ctx, s.parts = ctx, map[stream.Epoch][][2]int64{}
+	s.ctx = ctx
 	ctx.Health("fake", nil)
 	return nil
 }
@@ -275,19 +330,33 @@ func (s *fakeSink) Prepare(_ context.Context, epoch stream.Epoch) ([]byte, error
 	if len(s.rows) == 0 {
 		return nil, nil
 	}
-	s.parts[epoch] = s.rows
+	i := s.ctx.Task
+	p := fakePart{fmt.Sprint(i.VertexID, "/", i.Index, "/", i.Attempt, "/", epoch), s.rows}
 	s.rows = nil
-	return fmt.Append(nil, epoch), nil
+	return json.Marshal(p)
 }
 
-func (s *fakeSink) Commit(_ context.Context, epoch stream.Epoch, _ []byte) error {
+func (s *fakeSink) Commit(_ context.Context, epoch stream.Epoch, data []byte) error {
 	s.world.note("sink commit %d", epoch)
+	var p fakePart
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
+	}
 	s.world.mu.Lock()
 	defer s.world.mu.Unlock()
-	s.world.published[s.Name] = append(s.world.published[s.Name], s.parts[epoch]...)
-	delete(s.parts, epoch)
+	if !s.world.committed[s.Name+p.By] {
+		s.world.committed[s.Name+p.By] = true
+		s.world.published[s.Name] = append(s.world.published[s.Name], p.Rows...)
+	}
 	return nil
 }
+
+// fakePart is a committable; By names whoever prepared it, so that it is published once.
+type fakePart struct {
+	By   string
+	Rows [][2]int64
+}
+
 func (s *fakeSink) Close() error { s.world.note("close sink"); return nil }
 
 // count is a counter that a test can wait on.
@@ -313,11 +382,14 @@ type world struct {
 	mu                         sync.Mutex
 	notes                      []string
 	published                  map[string][][2]int64
+	committed                  map[string]bool
 	produced, written, flushes count
 	gate                       chan struct{}
 }
 
-func newWorld() *world { return &world{published: map[string][][2]int64{}, gate: make(chan struct{})} }
+func newWorld() *world {
+	return &world{published: map[string][][2]int64{}, committed: map[string]bool{}, gate: make(chan struct{})}
+}
 
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()

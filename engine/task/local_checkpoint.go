@@ -60,7 +60,7 @@ func (l *local) restoreOf(v *graph.Vertex, index int) (r *Restore, splits []op.S
 	if groups <= 0 {
 		groups = stream.DefaultMaxParallelism
 	}
-	r, splits, known = RestoreFor(v, index, groups, from.Epoch, from.Tasks)
+	r, splits, known = restoreFor(v, index, groups, from.Epoch, from.Tasks)
 	for _, o := range r.Operators {
 		for i := range o.Stores {
 			dir, err := os.MkdirTemp(from.Dir, "restore-")

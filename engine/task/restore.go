@@ -159,10 +159,10 @@ type FormerTask struct {
 	Dirs     map[string]string
 }
 
-// RestoreFor works out what task index of the vertex goes on from, and the splits it reads, when the former tasks of the job are given.
+// restoreFor works out what task index of the vertex goes on from, and the splits it reads, when the former tasks of the job are given.
 // Operators are matched by ID, keyed state by key ranges. At another parallelism the splits that have not ended are dealt out anew. known is
 // false when none of the former tasks had the vertex's head: then its splits are whatever there is to read.
-func RestoreFor(v *graph.Vertex, index, maxParallelism int, epoch stream.Epoch, former []FormerTask) (r *Restore, splits []op.Split, known bool) {
+func restoreFor(v *graph.Vertex, index, maxParallelism int, epoch stream.Epoch, former []FormerTask) (r *Restore, splits []op.Split, known bool) {
 	r = &Restore{Epoch: epoch, Operators: map[string]OperatorRestore{}}
 	mine := stream.RangeOf(index, maxParallelism, v.Parallelism)
 	for _, n := range v.Ops {
