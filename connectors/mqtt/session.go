@@ -39,6 +39,9 @@ type session struct {
 	done   chan struct{}
 	// fatal gets the one error that trying again cannot mend.
 	fatal chan error
+	// tried is closed when the first attempt has come to an end other than a fatal one.
+	tried   chan struct{}
+	tryOnce sync.Once
 
 	mu struct {
 		sync.Mutex
@@ -53,7 +56,7 @@ type session struct {
 func startSession(ctx *op.Context, set *settings, filters map[string]byte, f *feed) *session {
 	s := &session{
 		set: set, op: ctx, log: ctx.Log.With("broker", set.url.Redacted(), "client_id", set.clientID), filters: filters, feed: f,
-		done: make(chan struct{}), fatal: make(chan error, 1),
+		done: make(chan struct{}), fatal: make(chan error, 1), tried: make(chan struct{}),
 	}
 	s.mu.changed = make(chan struct{})
 	run, cancel := context.WithCancel(ctx.Ctx)
@@ -95,6 +98,7 @@ func (s *session) run(ctx context.Context) {
 			return
 		}
 		if !everUp && isFatal(err) {
+			s.op.Health("mqtt "+s.set.url.Host, err)
 			s.fatal <- err
 			return
 		}
@@ -108,6 +112,7 @@ func (s *session) run(ctx context.Context) {
 			err = fmt.Errorf("%w; the broker has ended %d connections right after they were made: is another client using the client-id %q?", err, quick, s.set.clientID)
 		}
 		s.op.Health("mqtt "+s.set.url.Host, err)
+		s.tryOnce.Do(func() { close(s.tried) })
 		s.log.Warn("mqtt broker is away, trying again", "reason", err.Error(), "after", backoff.String())
 		t := time.NewTimer(backoff)
 		select {
@@ -169,6 +174,7 @@ func (s *session) once(ctx context.Context) (up bool, err error) {
 		return false, fmt.Errorf("mqtt broker %s: %w", s.set.url.Host, err)
 	}
 	s.op.Health("mqtt "+s.set.url.Host, nil)
+	s.tryOnce.Do(func() { close(s.tried) })
 	s.log.Info("connected to mqtt broker")
 	select {
 	case err := <-lost:

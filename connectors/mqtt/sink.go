@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
@@ -64,8 +65,21 @@ func (s *sink) Open(ctx *op.Context) error {
 	set.clientID += "-out"
 	s.set = set
 	s.sess = startSession(ctx, set, nil, nil)
+	// A wrong password fails the job at once, not at the first row.
+	timer := time.NewTimer(firstAnswerMax)
+	defer timer.Stop()
+	select {
+	case err := <-s.sess.fatal:
+		return err
+	case <-s.sess.tried:
+	case <-timer.C:
+	case <-ctx.Ctx.Done():
+	}
 	return nil
 }
+
+// firstAnswerMax is how long Open waits for the broker's first answer.
+const firstAnswerMax = time.Second
 
 func (s *sink) Write(ctx context.Context, b *vec.Batch) error {
 	sel := b.Sel()

@@ -29,11 +29,59 @@ type pipeline struct {
 	client   *redis.Client
 	commands [][]any
 	bytes    int
+
+	// greeted gets what came of the first contact with the server, once; stop ends the attempts.
+	greeted chan error
+	stop    context.CancelFunc
 }
+
+// greetMax is how long Open waits for the server's first answer: a wrong password fails the job at once, not at the first row.
+const greetMax = time.Second
 
 func (p *pipeline) open(ctx *op.Context, t *graph.TableSpec) (err error) {
 	p.ctx = ctx
-	p.client, err = newClient(t)
+	if p.client, err = newClient(t); err != nil {
+		return err
+	}
+	run, cancel := context.WithCancel(ctx.Ctx)
+	p.stop, p.greeted = cancel, make(chan error, 1)
+	away := make(chan struct{})
+	go func() {
+		defer close(p.greeted)
+		p.greeted <- p.greet(run, away)
+	}()
+	timer := time.NewTimer(greetMax)
+	defer timer.Stop()
+	select {
+	case err := <-p.greeted:
+		if err != nil {
+			_ = p.client.Close() // what is wrong was said
+			p.client = nil
+		}
+		return err
+	case <-away:
+	case <-timer.C:
+	case <-ctx.Ctx.Done():
+	}
+	return nil
+}
+
+// greet tries until the server has let us in; away is closed when it did not at the first attempt.
+func (p *pipeline) greet(ctx context.Context, away chan<- struct{}) error {
+	attempts, server := 0, p.client.Options().Addr
+	err := persist(ctx, p.ctx, server, func(ctx context.Context) error {
+		if attempts++; attempts == 2 {
+			close(away)
+		}
+		err := p.client.Ping(ctx).Err()
+		if err != nil && strings.HasPrefix(err.Error(), "NOPERM") {
+			return nil // it knows who we are, and only has no PING for us
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, op.ErrStopped) {
+		p.ctx.Health("redis "+server, err)
+	}
 	return err
 }
 
@@ -48,6 +96,13 @@ func (p *pipeline) add(ctx context.Context, size int, args ...any) error {
 
 // Flush sends what is pending and waits until Redis has it.
 func (p *pipeline) Flush(ctx context.Context) error {
+	select {
+	case err := <-p.greeted: // nil also when it is closed
+		if err != nil {
+			return err
+		}
+	default:
+	}
 	if len(p.commands) == 0 {
 		return nil
 	}
@@ -75,6 +130,11 @@ func (p *pipeline) Commit(context.Context, stream.Epoch, []byte) error { return 
 func (p *pipeline) Close() error {
 	if p.client == nil {
 		return nil
+	}
+	if p.stop != nil {
+		p.stop()
+		for range p.greeted { // until it is closed
+		}
 	}
 	return p.client.Close()
 }
