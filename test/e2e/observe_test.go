@@ -167,7 +167,8 @@ func series(t *testing.T, url string) map[string][]map[string]string {
 
 func TestMetrics(t *testing.T) {
 	c := startCluster(t, 2, 1)
-	flink := c.addTaskManager(1, "--metrics-flink-names")
+	c.addTaskManager(1, "--metrics-flink-names")
+	c.awaitMetric("bramble_jobmanager_slots_available", 3)
 	id := c.submit(`
 CREATE TABLE events (bid ROW<auction BIGINT, price BIGINT>, ts AS CAST(LOCALTIMESTAMP AS TIMESTAMP(3)), WATERMARK FOR ts AS ts)
   WITH ('connector' = 'nexmark', 'events.num' = '0', 'first-event.rate' = '2000');
@@ -188,7 +189,6 @@ GROUP BY bid.auction, window_start, window_end;
 		t.Errorf("labels of the job: %v", l)
 	}
 
-	flink.logged("registered")
 	for i, page := range c.tmMetrics {
 		var missing []string
 		await(t, "every metric of a taskmanager", func() bool {

@@ -21,6 +21,13 @@ CREATE TABLE results (id STRING, n INT) WITH ('connector' = 'redis-stream', 'url
 INSERT INTO results SELECT id, n FROM messages;
 `
 
+// in is the cluster as a subtest sees it: what fails there, fails there.
+func (c *cluster) in(t *testing.T) *cluster {
+	sub := *c
+	sub.t = t
+	return &sub
+}
+
 func (c *cluster) status(id string) string {
 	c.t.Helper()
 	return c.mustBramble("status", id)
@@ -115,6 +122,7 @@ func TestWrongPassword(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c := c.in(t)
 			args := []string{"submit", c.script(passOn)}
 			for _, a := range test.args {
 				args = append(args, "-D", a)
