@@ -1,7 +1,8 @@
 // Package job is the life of a job as a pure state machine: events in, commands out. It places nothing, sends nothing and reads no clock;
 // engine/jobmanager does what the commands say.
 //
-// The words and the states are Flink's. A job that lost a task ends: there is no restart, so RESTARTING and SUSPENDED are never entered.
+// The words and the states are Flink's. A job that loses a task is started again as its Strategy says: RESTARTING is from the failure until
+// it wants slots again. SUSPENDED is never entered.
 package job
 
 import (
@@ -92,6 +93,8 @@ type Failure struct {
 	Line, Column int
 	// Secondary says that it only follows from another failure, such as a cut connection to a peer.
 	Secondary bool
+	// Attempt is the one that failed.
+	Attempt int
 }
 
 // Task is one task of the job.
@@ -125,22 +128,36 @@ type Job struct {
 	tasks [][]Task
 	// waiting is why the job is not running yet.
 	waiting string
-	// failures has the root cause first.
-	failures []Failure
+	// attempt counts starts, from 1.
+	attempt  int
+	restarts restarts
+	// failures are of this attempt and have the root cause first; past are the root causes of those before, newest first.
+	failures, past []Failure
 	// started says that Start went out.
 	started bool
 	// deadline is when the present phase is given up; stream.MaxTime for never.
 	deadline stream.Time
+	// resumeAt is, in RESTARTING, when the pause is over; preparing says that it is, and that Restart went out.
+	resumeAt  stream.Time
+	preparing bool
+	// replanned: the job is restarting because its user wants it another way, not for a failure.
+	replanned bool
 }
 
 // New makes a job whose vertices have the given parallelism, in INITIALIZING.
-func New(now stream.Time, parallelism []int, limits Limits) *Job {
-	j := &Job{limits: limits, tasks: make([][]Task, len(parallelism)), deadline: stream.MaxTime}
+func New(now stream.Time, parallelism []int, limits Limits, strategy Strategy) *Job {
+	j := &Job{limits: limits, attempt: 1, restarts: restarts{strategy: strategy}, deadline: stream.MaxTime}
+	j.resize(parallelism)
+	j.since[Initializing] = now
+	return j
+}
+
+// resize makes fresh tasks.
+func (j *Job) resize(parallelism []int) {
+	j.tasks = make([][]Task, len(parallelism))
 	for v, p := range parallelism {
 		j.tasks[v] = make([]Task, p)
 	}
-	j.since[Initializing] = now
-	return j
 }
 
 // State is where the job stands.
@@ -152,8 +169,14 @@ func (j *Job) Since(s State) stream.Time { return j.since[s] }
 // Waiting is why a job that does not run yet waits, else "".
 func (j *Job) Waiting() string { return j.waiting }
 
-// Failures has the root cause first. It belongs to j.
+// Attempt counts the starts of the job, from 1: it is that of the tasks there are.
+func (j *Job) Attempt() int { return j.attempt }
+
+// Failures are those of this attempt, the root cause first. It belongs to j.
 func (j *Job) Failures() []Failure { return j.failures }
+
+// Past are the root causes of earlier attempts' ends, newest first. It belongs to j.
+func (j *Job) Past() []Failure { return j.past }
 
 // Tasks has the tasks of each vertex. It belongs to j.
 func (j *Job) Tasks() [][]Task { return j.tasks }

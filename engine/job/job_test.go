@@ -27,17 +27,35 @@ func TestTranscripts(t *testing.T) {
 				var parallelism []int
 				for _, arg := range d.CmdArgs {
 					var p int
+					if len(arg.Vals) > 0 {
+						continue
+					}
 					if _, err := fmt.Sscan(arg.Key, &p); err != nil {
 						d.Fatalf(t, "%v", err)
 					}
 					parallelism = append(parallelism, p)
 				}
-				j = New(now, parallelism, Limits{DeployMS: 60_000, CancelMS: 30_000})
+				s, err := ParseStrategy(config(d), d.HasArg("checkpoints"))
+				if err != nil {
+					return err.Error() + "\n"
+				}
+				j = New(now, parallelism, Limits{DeployMS: 60_000, CancelMS: 30_000}, s)
 				return show(j, nil)
 			}
 			return show(j, j.Step(now, event(t, d)))
 		})
 	})
+}
+
+// config reads options, one a line: key=value.
+func config(d *datadriven.TestData) map[string]string {
+	c := map[string]string{}
+	for line := range strings.Lines(d.Input) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			c["restart-strategy."+k] = v
+		}
+	}
+	return c
 }
 
 func event(t *testing.T, d *datadriven.TestData) Event {
@@ -60,7 +78,7 @@ func event(t *testing.T, d *datadriven.TestData) Event {
 	}
 	switch d.Cmd {
 	case "prepared":
-		return Prepared{failure()}
+		return Prepared{Failure: failure()}
 	case "short":
 		return Short{Reason: d.Input}
 	case "placed":
@@ -87,6 +105,10 @@ func event(t *testing.T, d *datadriven.TestData) Event {
 		return Lost{tm, "connection closed"}
 	case "cancel":
 		return Cancel{}
+	case "replan":
+		return Replan{}
+	case "fault":
+		return Fault{*failure()}
 	case "tick":
 		return Tick{}
 	}
@@ -117,6 +139,9 @@ func show(j *Job, cmds []Command) string {
 		}
 		b.WriteString("\n")
 	}
+	if j.Attempt() > 1 {
+		fmt.Fprintf(&b, "  attempt %d\n", j.Attempt())
+	}
 	for _, f := range j.Failures() {
 		fmt.Fprintf(&b, "  ! %s", f.Message)
 		if f.HasTask {
@@ -130,7 +155,11 @@ func show(j *Job, cmds []Command) string {
 // TestAnyOrder feeds events in any order: the machine never panics, ends at most once, and a cancelled job whose tasks all end has ended.
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		j := New(0, []int{2, 1}, DefaultLimits)
+		strategy := rapid.SampledFrom([]Strategy{
+			{}, {Kind: FixedDelay, Attempts: 2, DelayMS: 10}, {Kind: FailureRate, FailuresMax: 1, IntervalMS: 1000},
+			{Kind: ExponentialDelay, InitialMS: 1000, MaxMS: 60_000, ResetMS: 100_000, Multiplier: 2, Attempts: -1},
+		}).Draw(t, "strategy")
+		j := New(0, []int{2, 1}, DefaultLimits, strategy)
 		ref := func() Ref { return Ref{0, rapid.IntRange(0, 1).Draw(t, "index")} }
 		fail := func() *Failure {
 			if rapid.Bool().Draw(t, "ok") {
@@ -152,7 +181,7 @@ func TestAnyOrder(t *testing.T) {
 			}
 		}
 		for range rapid.IntRange(1, 30).Draw(t, "n") {
-			switch rapid.IntRange(0, 7).Draw(t, "event") {
+			switch rapid.IntRange(0, 8).Draw(t, "event") {
 			case 0:
 				step(Prepared{})
 			case 1:
@@ -167,6 +196,8 @@ func TestAnyOrder(t *testing.T) {
 				step(Lost{tm.Draw(t, "tm"), ""})
 			case 7:
 				step(Tick{})
+			case 8:
+				step(Replan{})
 			}
 		}
 		step(Cancel{})

@@ -12,8 +12,11 @@ type Event interface{ event() }
 
 // The events.
 type (
-	// Prepared says that what there is to read has been listed, or why not.
-	Prepared struct{ Failure *Failure }
+	// Prepared says that it is known what there is to read, or to go on from, or why not. Parallelism is set when it has changed.
+	Prepared struct {
+		Failure     *Failure
+		Parallelism []int
+	}
 	// Short says that the job could not be placed now.
 	Short struct{ Reason string }
 	// Placed says which taskmanager has each task: TaskManagers[vertex][index].
@@ -33,6 +36,10 @@ type (
 	Lost struct{ TaskManager, Reason string }
 	// Cancel is the user's wish.
 	Cancel struct{}
+	// Replan asks a running job to be stopped and, without a pause, prepared and placed again: its user wants it another way.
+	Replan struct{}
+	// Fault is a failure of the job as a whole.
+	Fault struct{ Failure Failure }
 	// Tick tells the time; it is due at Deadline.
 	Tick struct{}
 )
@@ -44,6 +51,8 @@ func (Deployed) event()    {}
 func (TaskChanged) event() {}
 func (Lost) event()        {}
 func (Cancel) event()      {}
+func (Replan) event()      {}
+func (Fault) event()       {}
 func (Tick) event()        {}
 
 // Command is something to do for a job. The set is closed.
@@ -62,15 +71,18 @@ type (
 	Start struct{ TaskManager string }
 	// Stop tells a taskmanager to cancel the job's tasks.
 	Stop struct{ TaskManager string }
+	// Restart says that an attempt is over, and its slots are free; Prepared is to say what the next one begins with.
+	Restart struct{ Attempt int }
 	// End says that the job has ended: its slots are free.
 	End struct{ State State }
 )
 
-func (Place) command()  {}
-func (Deploy) command() {}
-func (Start) command()  {}
-func (Stop) command()   {}
-func (End) command()    {}
+func (Place) command()   {}
+func (Deploy) command()  {}
+func (Start) command()   {}
+func (Stop) command()    {}
+func (Restart) command() {}
+func (End) command()     {}
 
 // Step takes in an event and returns what is to be done, in this order. Events that come too late are ignored.
 func (j *Job) Step(now stream.Time, e Event) []Command {
@@ -95,6 +107,10 @@ func (j *Job) Step(now stream.Time, e Event) []Command {
 		return j.lost(now, e)
 	case Cancel:
 		return j.cancel(now)
+	case Replan:
+		return j.replan(now)
+	case Fault:
+		return j.fail(now, e.Failure)
 	case Tick:
 		return j.tick(now)
 	}
@@ -108,11 +124,18 @@ func (j *Job) enter(now stream.Time, s State) {
 }
 
 func (j *Job) prepared(now stream.Time, e Prepared) []Command {
-	if j.state != Initializing {
+	if j.state != Initializing && !j.preparing {
 		return nil
 	}
+	j.preparing = false
 	if e.Failure != nil {
+		if j.state == Restarting {
+			j.enter(now, Created) // from where it fails, and perhaps is started again
+		}
 		return j.fail(now, *e.Failure)
+	}
+	if e.Parallelism != nil {
+		j.resize(e.Parallelism)
 	}
 	j.enter(now, Created)
 	return []Command{Place{}}
@@ -184,7 +207,7 @@ func (j *Job) taskChanged(now stream.Time, e TaskChanged) []Command {
 	}
 	switch e.State {
 	case TaskFailed:
-		if (j.state == Failing || j.state == Cancelling) && e.Failure != nil && e.Failure.Secondary {
+		if (j.state == Failing || j.state == Cancelling || j.state == Restarting) && e.Failure != nil && e.Failure.Secondary {
 			t.end(now, TaskCanceled) // its peers were cancelled a moment before it was
 			return j.settle(now)
 		}
@@ -231,9 +254,33 @@ func (j *Job) settle(now stream.Time) []Command {
 		if j.all(TaskFinished, TaskCanceled, TaskFailed) {
 			return j.endIn(now, Canceled)
 		}
-	case Initializing, Failed, Canceled, Finished, Restarting, Suspended:
+	case Restarting:
+		if !j.preparing && j.all(TaskCreated, TaskFinished, TaskCanceled, TaskFailed) {
+			return j.restart(now)
+		}
+	case Initializing, Failed, Canceled, Finished, Suspended:
 	}
 	return nil
+}
+
+// restart begins the next attempt, once the pause is over.
+func (j *Job) restart(now stream.Time) []Command {
+	if now < j.resumeAt {
+		j.deadline = j.resumeAt
+		return nil
+	}
+	if len(j.failures) > 0 && !j.replanned {
+		j.past = append([]Failure{j.failures[0]}, j.past...)
+		j.past = j.past[:min(len(j.past), failuresMax)]
+	}
+	j.attempt++
+	j.failures, j.started, j.replanned, j.preparing = nil, false, false, true
+	j.deadline = stream.MaxTime
+	j.waiting = "restarting"
+	for _, tasks := range j.tasks {
+		clear(tasks)
+	}
+	return []Command{Restart{j.attempt}}
 }
 
 func (j *Job) endIn(now stream.Time, s State) []Command {
@@ -268,14 +315,47 @@ func (j *Job) fail(now stream.Time, f Failure) []Command {
 	if f.HasTask && f.TaskManager == "" {
 		f.TaskManager = j.task(f.Task).TaskManager
 	}
+	f.Attempt = j.attempt
+	if j.state == Restarting && j.preparing {
+		return nil // of an attempt that is over
+	}
 	if j.state != Cancelling { // what breaks while everything is being torn down tells nobody anything
 		j.record(f)
 	}
-	if j.state == Failing || j.state == Cancelling {
+	if j.state == Failing || j.state == Cancelling || j.state == Restarting {
 		return j.settle(now)
+	}
+	// What fails before the job has ever run is most likely wrong for good, unless somebody else is to blame.
+	final := j.state == Initializing || j.since[Running] == 0 && f.HasTask && !f.Secondary
+	if !final {
+		delay, again, why := j.restarts.next(now)
+		if again {
+			return j.pause(now, delay)
+		}
+		if why != "" {
+			j.failures[0].Message += "; not started again: " + why
+		}
 	}
 	j.enter(now, Failing)
 	return j.stopTasks(now)
+}
+
+// pause stops what runs, to start again after the delay.
+func (j *Job) pause(now stream.Time, delayMS int64) []Command {
+	j.enter(now, Restarting)
+	j.resumeAt = now + delayMS
+	if delayMS > 0 {
+		j.waiting = fmt.Sprintf("restarting in %.1f s", float64(delayMS)/1000)
+	}
+	return j.stopTasks(now)
+}
+
+func (j *Job) replan(now stream.Time) []Command {
+	if j.state != Running {
+		return nil
+	}
+	j.replanned = true
+	return j.pause(now, 0)
 }
 
 // record keeps the root cause first: the first failure that does not merely follow from another.
@@ -294,6 +374,7 @@ func (j *Job) cancel(now stream.Time) []Command {
 	if j.state == Cancelling {
 		return nil
 	}
+	j.preparing = false
 	j.enter(now, Cancelling)
 	return j.stopTasks(now)
 }
@@ -322,6 +403,9 @@ func (j *Job) tick(now stream.Time) []Command {
 		return nil
 	}
 	j.deadline = stream.MaxTime
+	if j.state == Restarting && j.all(TaskCreated, TaskFinished, TaskCanceled, TaskFailed) {
+		return j.settle(now)
+	}
 	if j.state == Created {
 		var late Ref
 		found := false
@@ -335,15 +419,16 @@ func (j *Job) tick(now stream.Time) []Command {
 			Task:    late, HasTask: found,
 		})
 	}
-	var cmds []Command
 	j.each(func(r Ref, t *Task) {
 		if !t.State.Ended() {
 			t.end(now, TaskFailed)
-			cmds = append(cmds, j.fail(now, Failure{
-				Message: fmt.Sprintf("the task did not end within %d s of being cancelled", j.limits.CancelMS/1000),
-				Task:    r, HasTask: true, Secondary: true,
-			})...)
+			if j.state != Cancelling {
+				j.record(Failure{
+					At: now, Message: fmt.Sprintf("the task did not end within %d s of being cancelled", j.limits.CancelMS/1000),
+					Task: r, HasTask: true, TaskManager: t.TaskManager, Secondary: true, Attempt: j.attempt,
+				})
+			}
 		}
 	})
-	return cmds
+	return j.settle(now)
 }

@@ -66,7 +66,7 @@ func newRunning(id string, p *Planned, now stream.Time, limits job.Limits) (*run
 		r.metrics = append(r.metrics, make([]*pb.TaskMetrics, v.Parallelism))
 		r.splits = append(r.splits, make([][]op.Split, v.Parallelism))
 	}
-	r.machine = job.New(now, parallelism, limits)
+	r.machine = job.New(now, parallelism, limits, job.Strategy{})
 	return r, nil
 }
 

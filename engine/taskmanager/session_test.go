@@ -210,15 +210,6 @@ func TestCommandsThatMakeNoSense(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"5": 5 * time.Millisecond, "10 ms": 10 * time.Millisecond, "2min": 2 * time.Minute, "1 D": 24 * time.Hour, "0 ms": 0,
-		"": -1, "ms": -1, "-5 ms": -1, "5 parsecs": -1, "99999999999999 d": -1,
-	} {
-		d, err := parseDuration(text)
-		if (err != nil) != (want < 0) || err == nil && d != want {
-			t.Errorf("%q is %s, %v", text, d, err)
-		}
-	}
 	s, err := settingsOf(&graph.JobGraph{Config: map[string]string{
 		"table.local-time-zone": "Europe/Berlin", "execution.buffer-timeout": "0 ms",
 	}})
