@@ -3,7 +3,6 @@ package redis
 import (
 	"fmt"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/bramble-stream/bramble/connectors/format"
 	"github.com/bramble-stream/bramble/engine/graph"
@@ -13,7 +12,7 @@ import (
 // entryDecoder appends the row of one entry: fields holds names and values in turn.
 type entryDecoder interface {
 	Begin(b *vec.Batch)
-	DecodeEntry(fields []any) (rows int, err error)
+	DecodeEntry(fields [][]byte) (rows int, err error)
 	Finish()
 }
 
@@ -42,11 +41,10 @@ type jsonEntry struct {
 	field string
 }
 
-func (d *jsonEntry) DecodeEntry(fields []any) (int, error) {
+func (d *jsonEntry) DecodeEntry(fields [][]byte) (int, error) {
 	for i := 0; i+1 < len(fields); i += 2 {
-		if fields[i] == d.field {
-			s, _ := fields[i+1].(string)
-			return d.Decode(unsafe.Slice(unsafe.StringData(s), len(s)))
+		if string(fields[i]) == d.field {
+			return d.Decode(fields[i+1])
 		}
 	}
 	return 0, fmt.Errorf("entry has no field %q", d.field)
@@ -80,15 +78,13 @@ func (d *fieldsEntry) Finish() {
 	}
 }
 
-func (d *fieldsEntry) DecodeEntry(fields []any) (int, error) {
+func (d *fieldsEntry) DecodeEntry(fields [][]byte) (int, error) {
 	for i := 0; i+1 < len(fields); i += 2 {
-		name, _ := fields[i].(string)
-		value, _ := fields[i+1].(string)
-		if err := d.field(name, value); err != nil {
+		if err := d.field(fields[i], fields[i+1]); err != nil {
 			for _, c := range d.bound {
 				c.Truncate(d.row)
 			}
-			return 0, fmt.Errorf("field %q: %w", name, err)
+			return 0, fmt.Errorf("field %q: %w", fields[i], err)
 		}
 	}
 	for _, c := range d.bound {
@@ -100,42 +96,40 @@ func (d *fieldsEntry) DecodeEntry(fields []any) (int, error) {
 	return 1, nil
 }
 
-func (d *fieldsEntry) field(name, value string) error {
-	k, ok := d.byName[name]
+func (d *fieldsEntry) field(name, value []byte) error {
+	k, ok := d.byName[string(name)]
 	if !ok {
 		return nil
 	}
 	c := d.bound[k]
 	c.Truncate(min(d.row, c.Len())) // a field that comes twice counts the last time
-	text := unsafe.Slice(unsafe.StringData(value), len(value))
 	if c.Kind() != vec.String {
-		return format.AppendText(c, text)
+		return format.AppendText(c, value)
 	}
-	if !utf8.ValidString(value) {
+	if !utf8.Valid(value) {
 		return fmt.Errorf("text is not valid UTF-8")
 	}
-	d.strs[k].Append(text)
+	d.strs[k].Append(value)
 	return nil
 }
 
 // entryBytes is the size of an entry's fields.
-func entryBytes(fields []any) int {
+func entryBytes(fields [][]byte) int {
 	n := 0
 	for _, f := range fields {
-		s, _ := f.(string)
-		n += len(s)
+		n += len(f)
 	}
 	return n
 }
 
 // entryText shows an entry in a log or a dead-letter table.
-func entryText(fields []any) []byte {
+func entryText(fields [][]byte) []byte {
 	var out []byte
 	for i := 0; i+1 < len(fields); i += 2 {
 		if i > 0 {
 			out = append(out, ' ')
 		}
-		out = fmt.Appendf(out, "%v=%v", fields[i], fields[i+1])
+		out = fmt.Appendf(out, "%s=%s", fields[i], fields[i+1])
 	}
 	return out
 }

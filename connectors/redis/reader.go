@@ -2,12 +2,9 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // reader asks Redis for entries, on a goroutine of its own.
@@ -26,12 +23,18 @@ func (r *reader) run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		var found []answer
+		into := r.unused()
 		err := persist(ctx, r.ctx, r.server, func(ctx context.Context) (err error) {
-			found, err = r.read(ctx)
+			found, err = r.read(ctx, into)
 			return err
 		})
 		if err != nil {
 			return err
+		}
+		if len(found) == 0 {
+			r.reuse(into)
+		} else {
+			found[len(found)-1].reply = into
 		}
 		for _, a := range found {
 			if !r.send(ctx, a) {
@@ -118,7 +121,7 @@ func (r *reader) newest(ctx context.Context, name string) (string, error) {
 }
 
 // read makes one request over all splits that have not ended.
-func (r *reader) read(ctx context.Context) ([]answer, error) {
+func (r *reader) read(ctx context.Context, into *reply) ([]answer, error) {
 	args := []any{"XREAD"}
 	var names []string
 	var ids []any
@@ -140,18 +143,11 @@ func (r *reader) read(ctx context.Context) ([]answer, error) {
 	for _, n := range names {
 		args = append(args, n)
 	}
-	reply, err := r.client.Do(ctx, append(args, ids...)...).Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
+	found, err := into.do(ctx, r.client, append(args, ids...))
 	if err != nil {
 		for i := range r.group { // an answer may have been lost
 			r.group[i].behind = true
 		}
-		return nil, err
-	}
-	found, err := parseReply(reply)
-	if err != nil {
 		return nil, err
 	}
 	if group {
@@ -189,7 +185,7 @@ func (r *reader) groupAnswers(found []answer) []answer {
 		for _, a := range found {
 			if a.stream == g.name && len(a.entries) > 0 {
 				more = true
-				g.last = a.entries[len(a.entries)-1].id
+				g.last = string(a.entries[len(a.entries)-1].id)
 			}
 		}
 		g.behind = g.behind && more
@@ -203,69 +199,14 @@ func (r *reader) place(a *answer) {
 	if len(a.entries) == 0 {
 		return
 	}
-	r.pos[a.split] = a.entries[len(a.entries)-1].id
+	r.pos[a.split] = string(a.entries[len(a.entries)-1].id)
 	if !r.bounded() || less(r.pos[a.split], r.last[a.split]) {
 		return
 	}
-	for len(a.entries) > 0 && less(r.last[a.split], a.entries[len(a.entries)-1].id) {
+	for len(a.entries) > 0 && less(r.last[a.split], string(a.entries[len(a.entries)-1].id)) {
 		a.entries = a.entries[:len(a.entries)-1]
 	}
 	a.end, r.done[a.split] = true, true
-}
-
-var errReply = errors.New("redis answered XREAD in a form that is not understood")
-
-// parseReply reads the answer to XREAD: in RESP3 a map from stream to entries, in RESP2 pairs of them.
-func parseReply(reply any) ([]answer, error) {
-	var out []answer
-	add := func(name, list any) error {
-		s, ok1 := name.(string)
-		l, ok2 := list.([]any)
-		if !ok1 || !ok2 {
-			return errReply
-		}
-		entries, err := parseEntries(l)
-		out = append(out, answer{stream: s, entries: entries})
-		return err
-	}
-	switch v := reply.(type) {
-	case map[any]any:
-		for name, list := range v {
-			if err := add(name, list); err != nil {
-				return nil, err
-			}
-		}
-	case []any:
-		for _, p := range v {
-			pair, ok := p.([]any)
-			if !ok || len(pair) != 2 {
-				return nil, errReply
-			}
-			if err := add(pair[0], pair[1]); err != nil {
-				return nil, err
-			}
-		}
-	default:
-		return nil, errReply
-	}
-	return out, nil
-}
-
-func parseEntries(list []any) ([]entry, error) {
-	out := make([]entry, 0, len(list))
-	for _, x := range list {
-		pair, ok := x.([]any)
-		if !ok || len(pair) < 2 {
-			return nil, errReply
-		}
-		id, ok := pair[0].(string)
-		if !ok {
-			return nil, errReply
-		}
-		fields, _ := pair[1].([]any) // nil: a pending entry that has been deleted
-		out = append(out, entry{id, fields})
-	}
-	return out, nil
 }
 
 // less orders entry ids.

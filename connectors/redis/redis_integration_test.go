@@ -150,21 +150,21 @@ func readKeys(t *testing.T, c *redis.Client, kind string) []string {
 	b := vec.NewBatch(conformance.Scalars())
 	dec.Begin(b)
 	for i, key := range keys {
-		var fields []any
+		var fields [][]byte
 		if kind == "hash" {
 			values, err := c.HGetAll(t.Context(), key).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range slices.Sorted(maps.Keys(values)) {
-				fields = append(fields, name, values[name])
+				fields = append(fields, []byte(name), []byte(values[name]))
 			}
 		} else {
 			value, err := c.Get(t.Context(), key).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
-			fields = []any{"data", value}
+			fields = [][]byte{[]byte("data"), []byte(value)}
 		}
 		if _, err := dec.DecodeEntry(fields); err != nil {
 			t.Fatal(err)

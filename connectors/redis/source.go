@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,10 +37,11 @@ type source struct {
 
 	splits []op.Split
 	// pos[i] is the id of the last entry of split i that the task has taken; index finds a split by its stream.
-	pos   []string
+	pos   [][]byte
 	index map[string]int
 
 	answers chan answer
+	free    chan *reply
 	cancel  context.CancelFunc
 	done    chan struct{}
 	// cur is the answer being decoded, from entry at on.
@@ -51,18 +53,21 @@ type source struct {
 	timer *time.Timer
 }
 
-// answer is what one request brought for one stream; end says that a bounded stream is exhausted.
+// answer is what one request brought for one stream; end says that a bounded stream is exhausted. The last one of a request has the reply that the entries are part
+// of: when it has been decoded, the reply is used again.
 type answer struct {
 	split   int
 	stream  string
 	entries []entry
+	reply   *reply
 	end     bool
 	err     error
 }
 
+// entry has names and values in turn, none when it has been deleted.
 type entry struct {
-	id     string
-	fields []any
+	id     []byte
+	fields [][]byte
 }
 
 type metadata struct {
@@ -101,8 +106,9 @@ func (s *source) Open(ctx *op.Context, splits []op.Split) error {
 	s.timer.Stop()
 	s.ended = make([]bool, len(splits))
 	s.answers, s.done = make(chan answer, 1), make(chan struct{})
+	s.free = make(chan *reply, 3) // one is decoded, one waits, one is read into
 	for i, sp := range splits {
-		s.pos = append(s.pos, string(sp.Pos))
+		s.pos = append(s.pos, bytes.Clone(sp.Pos))
 		s.index[sp.ID] = i
 	}
 	if len(splits) == 0 {
@@ -116,7 +122,10 @@ func (s *source) Open(ctx *op.Context, splits []op.Split) error {
 	s.server = s.client.Options().Addr
 	run, cancel := context.WithCancel(ctx.Ctx)
 	s.cancel = cancel
-	r := &reader{source: s, pos: append([]string(nil), s.pos...), last: make([]string, len(splits)), done: make([]bool, len(splits))}
+	r := &reader{source: s, pos: make([]string, len(splits)), last: make([]string, len(splits)), done: make([]bool, len(splits))}
+	for i := range splits {
+		r.pos[i] = string(s.pos[i])
+	}
 	go func() {
 		defer close(s.done)
 		if err := r.run(run); err != nil && run.Err() == nil {
@@ -132,6 +141,26 @@ func (s *source) send(ctx context.Context, a answer) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// unused returns a reply to read into, and reuse takes one whose entries nobody looks at any more.
+func (s *source) unused() *reply {
+	select {
+	case r := <-s.free:
+		return r
+	default:
+		return &reply{}
+	}
+}
+
+func (s *source) reuse(r *reply) {
+	if r == nil || r.buf.Cap() > replyKept {
+		return
+	}
+	select {
+	case s.free <- r:
+	default:
 	}
 }
 
@@ -178,6 +207,7 @@ func (s *source) next(ctx context.Context, wait time.Duration) (bool, error) {
 	defer s.timer.Stop()
 	select {
 	case a := <-s.answers:
+		s.reuse(s.cur.reply)
 		s.cur, s.at = a, 0
 		return true, a.err
 	case <-s.timer.C:
@@ -206,7 +236,7 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 		}
 		n, derr := s.dec.DecodeEntry(e.fields)
 		if derr != nil {
-			if err = s.refuse.Refuse(s.cur.stream+" "+e.id, entryText(e.fields), derr); err != nil {
+			if err = s.refuse.Refuse(s.cur.stream+" "+string(e.id), entryText(e.fields), derr); err != nil {
 				break
 			}
 		}
@@ -222,32 +252,31 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 }
 
 // take moves on behind an entry.
-func (s *source) take(id string) {
-	s.pos[s.cur.split] = id
+func (s *source) take(id []byte) {
+	s.pos[s.cur.split] = append(s.pos[s.cur.split][:0], id...)
 	if s.table.Options["group"] != "" {
-		s.acks[s.cur.stream] = append(s.acks[s.cur.stream], id)
+		s.acks[s.cur.stream] = append(s.acks[s.cur.stream], string(id))
 	}
 }
 
 // firstValue is what may be a JSON array of several rows.
-func firstValue(fields []any) []byte {
+func firstValue(fields [][]byte) []byte {
 	if len(fields) < 2 {
 		return nil
 	}
-	v, _ := fields[1].(string)
-	return []byte(v[:min(len(v), 16)])
+	return fields[1][:min(len(fields[1]), 16)]
 }
 
-func (s *source) appendMetadata(b *vec.Batch, id string, rows int) {
+func (s *source) appendMetadata(b *vec.Batch, id []byte, rows int) {
 	for range rows {
 		if s.meta.id >= 0 {
-			b.Col(s.meta.id).AppendString(id)
+			b.Col(s.meta.id).AppendBytes(id)
 		}
 		if s.meta.stream >= 0 {
 			s.meta.streams.Append([]byte(s.cur.stream))
 		}
 		if s.meta.timestamp >= 0 {
-			ms, _, _ := strings.Cut(id, "-")
+			ms, _, _ := strings.Cut(string(id), "-")
 			t, err := strconv.ParseInt(ms, 10, 64)
 			if err != nil {
 				b.Col(s.meta.timestamp).AppendNull()
@@ -279,7 +308,7 @@ func (s *source) ack(ctx context.Context) error {
 func (s *source) Snapshot(stream.Epoch) ([]op.Split, error) {
 	out := make([]op.Split, len(s.splits))
 	for i, sp := range s.splits {
-		out[i] = op.Split{ID: sp.ID, Pos: []byte(s.pos[i])}
+		out[i] = op.Split{ID: sp.ID, Pos: bytes.Clone(s.pos[i])}
 	}
 	return out, nil
 }
