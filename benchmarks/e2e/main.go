@@ -27,6 +27,8 @@ type config struct {
 	rounds   int
 	json     bool
 	bin      string
+	// profile is a directory for a CPU profile of each taskmanager, "" for none.
+	profile string
 }
 
 // result is one line of the table.
@@ -52,6 +54,7 @@ func run() error {
 	flag.IntVar(&c.keys, "keys", 1000, "sensors")
 	flag.IntVar(&c.rounds, "rounds", 3, "rounds; the best one is printed, since the machine may be shared")
 	flag.BoolVar(&c.json, "json", false, "print JSON lines instead of a table")
+	flag.StringVar(&c.profile, "profile", "", "write a CPU profile of each taskmanager to this directory; look at them with go tool pprof")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -61,7 +64,7 @@ func run() error {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	c.bin = filepath.Join(dir, "bin")
-	if err := build(ctx, c.bin); err != nil {
+	if err := build(ctx, c); err != nil {
 		return err
 	}
 	suites := map[string]func(context.Context, config, string) ([]result, error){"mqtt": mqttSuite, "redis": redisSuite, "idle": idleSuite, "keys": keysSuite}
