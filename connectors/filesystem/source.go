@@ -174,7 +174,7 @@ func (s *source) open(path string, offset int64) error {
 	l, err := openLines(path, offset, s.split, s.buf)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w: %w", op.ErrRetry, err) // a share that comes and goes
+			err = retryable{err} // a share that comes and goes
 		}
 		return err
 	}
@@ -231,7 +231,7 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 		case errors.Is(nerr, io.EOF), errors.Is(nerr, errMore):
 			err = nerr
 		default:
-			err = fmt.Errorf("%w: %w", op.ErrRetry, nerr)
+			err = retryable{nerr}
 		}
 		rows += n
 		for range n {
