@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,11 +60,12 @@ func RunDemo(ctx context.Context, o DemoOptions) error {
 		return err
 	}
 	intro(o, mqtt, redis.URL, cluster)
+	stopped := ctx.Err // whatever fails after Ctrl-C does so because everything stops
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return cluster.Run(ctx) })
 	g.Go(func() error { return demo.Publish(ctx, mqtt, demo.NewHouse(1, time.Now())) })
 	g.Go(func() error { return demoJob(ctx, o, cluster, mqtt, redis.URL) })
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := g.Wait(); err != nil && stopped() == nil {
 		return err
 	}
 	fmt.Fprintln(o.Out, "\nThe demo has ended.")
