@@ -11,7 +11,7 @@ import (
 )
 
 func TestAligner(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/aligner", func(t *testing.T, path string) {
 		var a *Aligner
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			var in, epoch int

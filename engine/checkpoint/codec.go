@@ -44,14 +44,19 @@ func Encode(m *Manifest) ([]byte, error) {
 	if len(body) > ManifestBytesMax-headerBytes {
 		return nil, fmt.Errorf("encode manifest of epoch %d: %d bytes are more than %d", m.Epoch, len(body), int64(ManifestBytesMax))
 	}
+	return encodeRaw(Version, body), nil
+}
+
+// encodeRaw puts the header before the body.
+func encodeRaw(version uint32, body []byte) []byte {
 	b := make([]byte, 0, headerBytes+len(body))
 	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint32(b, Version)
+	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(body)))
 	b = binary.LittleEndian.AppendUint64(b, xxh3.Hash(body))
 	b = binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
-	return append(b, body...), nil
+	return append(b, body...)
 }
 
 // Decode reads what Encode wrote. Its errors are ErrCorrupt or ErrVersion.

@@ -62,6 +62,9 @@ type Coordinator struct {
 	restartWanted bool
 	// completed are retained, by ascending age of Newer: the last is restored from.
 	completed []*Manifest
+	// final is the savepoint that the job was stopped with, nil for none, and finalPath where it is.
+	final     *Manifest
+	finalPath string
 	// lastRef is the newest epoch with which a file was acknowledged, for all that are not known to be deleted.
 	lastRef map[string]stream.Epoch
 	// doubtful are epochs whose manifest may be there though it does not count: deleted before any more files are.
@@ -124,7 +127,11 @@ func (c *Coordinator) Step(now stream.Time, e Event) []Command {
 	}
 	if cmds = append(cmds, c.expire()...); c.restartWanted && !c.writing() {
 		c.restartWanted = false
-		cmds = append(cmds, Restore{c.Latest()})
+		r := Restore{Manifest: c.Latest()}
+		if c.final != nil {
+			r.Path = c.finalPath
+		}
+		cmds = append(cmds, r)
 	}
 	return append(cmds, c.trigger()...)
 }
@@ -180,8 +187,17 @@ func (c *Coordinator) Deadline() stream.Time {
 	return at
 }
 
-// Latest is what a restart begins with, nil for nothing. The manifest is shared: do not modify it.
+// Latest is what a restart begins with, nil for nothing: the last checkpoint, or the savepoint that the job was being stopped with. The
+// manifest is shared: do not modify it.
 func (c *Coordinator) Latest() *Manifest {
+	if c.final != nil {
+		return c.final
+	}
+	return c.newest()
+}
+
+// newest is the last completed checkpoint.
+func (c *Coordinator) newest() *Manifest {
 	if len(c.completed) == 0 {
 		return nil
 	}

@@ -128,7 +128,7 @@ type (
 		Path     string
 	}
 	// Commit tells tasks that the epoch is complete. A task that reuses files afterwards reuses those of this epoch or later ones.
-	// Savepoint: its files are not to be reused.
+	// Savepoint: it is the one that the job stops with; others commit nothing, as no restart begins with them.
 	Commit struct {
 		Epoch     stream.Epoch
 		Tasks     []Task
@@ -140,9 +140,13 @@ type (
 		Epochs []stream.Epoch
 		Files  []string
 	}
-	// Restore names what the next attempt begins with; nil: from the beginning.
-	Restore struct{ Manifest *Manifest }
-	// RequestDone and RequestFailed answer a Request.
+	// Restore names what the next attempt begins with; nil: from the beginning (or the savepoint that the job was submitted with). Path is
+	// where it is if it is a savepoint: then the job was being stopped with it, and has committed it.
+	Restore struct {
+		Manifest *Manifest
+		Path     string
+	}
+	// RequestDone and RequestFailed answer a Request. Path is empty where a later checkpoint, of Epoch, took the place of the one asked for.
 	RequestDone struct {
 		ID    string
 		Epoch stream.Epoch

@@ -123,6 +123,15 @@ func (c *Coordinator) written(e Written) []Command {
 	}
 	p.Path = e.Path
 	c.end(p, Completed, "")
+	if last := c.newest(); !p.Savepoint && last != nil && !p.manifest.Newer(last) {
+		// Its writing took longer than that of a newer one, which contains it: it is of no use.
+		c.doubtful[p.Epoch] = true
+		var cmds []Command
+		if p.request != nil {
+			cmds = append(cmds, RequestDone{ID: p.request.ID, Epoch: last.Epoch})
+		}
+		return append(cmds, c.sweep()...)
+	}
 	var cmds []Command
 	// What began before is contained in it.
 	for _, q := range slices.Clone(c.pending) {
@@ -135,7 +144,13 @@ func (c *Coordinator) written(e Written) []Command {
 		}
 		cmds = append(cmds, c.giveUp(q, fmt.Sprintf("epoch %d completed first", p.Epoch), c.running)...)
 	}
-	if c.running && !p.orphaned {
+	// A savepoint is not what a restart begins with, so nothing outside may rely on it: rows that came after the last checkpoint would come
+	// again. Only the one that the job stops with commits, and is what it begins with from then on.
+	if p.Savepoint && p.barrier.Stop {
+		c.final, c.finalPath = p.manifest, e.Path
+	}
+	contained := c.final != nil && c.final.Newer(p.manifest)
+	if c.running && !p.orphaned && !contained && (!p.Savepoint || p.barrier.Stop) {
 		c.failures = 0
 		cmds = append(cmds, Commit{p.Epoch, c.runningTasks(), p.Savepoint, p.barrier.Stop})
 	}
@@ -150,12 +165,10 @@ func (c *Coordinator) written(e Written) []Command {
 
 // retain adds a completed checkpoint, and deletes what has become needless.
 func (c *Coordinator) retain(m *Manifest) []Command {
-	if last := c.Latest(); last != nil && !m.Newer(last) {
-		// An older one whose writing took longer than that of a newer one: it is of no use.
-		c.doubtful[m.Epoch] = true
-		return c.sweep()
-	}
 	c.completed = append(c.completed, m)
+	if c.final != nil && m.Newer(c.final) {
+		c.final = nil
+	}
 	for len(c.completed) > c.cfg.Retained {
 		c.doubtful[c.completed[0].Epoch] = true
 		c.completed = slices.Delete(c.completed, 0, 1)
@@ -165,7 +178,7 @@ func (c *Coordinator) retain(m *Manifest) []Command {
 
 // sweep deletes the manifests that do not count and the files that nothing has or can have.
 func (c *Coordinator) sweep() []Command {
-	last := c.Latest()
+	last := c.newest()
 	if last == nil {
 		return nil
 	}
