@@ -93,42 +93,47 @@ func TestCloseKeeps(t *testing.T) {
 
 // TestRetainedAreFound: what was deleted from the first key on stays deleted, and the rest is found, once all is in table files.
 func TestRetainedAreFound(t *testing.T) {
-	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(t.TempDir(), "s"), Instance: "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	flush := func(epoch stream.Epoch) {
-		t.Helper()
-		snap, err := s.Snapshot(epoch)
+	for _, r := range []stream.KeyRange{{First: 0, Limit: 4}, {First: 3, Limit: 7}, {First: 4, Limit: 10}, {First: 0, Limit: 10}} {
+		s, err := pebble.Open(pebble.Options{Dir: filepath.Join(t.TempDir(), "s"), Instance: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := snap.Close(); err != nil {
+		write := func(epoch stream.Epoch, key string) {
+			t.Helper()
+			var w state.Writes
+			for g := r.First; g < r.Limit || epoch == 1 && g < 10; g++ {
+				w.Add(state.OpSet, statetest.Key(int(g), key), []byte("v"))
+			}
+			if err := s.Apply(&w); err != nil {
+				t.Fatal(err)
+			}
+			snap, err := s.Snapshot(epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := snap.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(1, "k")
+		if err := s.Retain(r); err != nil {
 			t.Fatal(err)
 		}
-	}
-	var w state.Writes
-	for g := range 10 {
-		w.Add(state.OpSet, statetest.Key(g, "k"), []byte("v"))
-	}
-	if err := s.Apply(&w); err != nil {
-		t.Fatal(err)
-	}
-	flush(1)
-	if err := s.Retain(stream.KeyRange{First: 3, Limit: 7}); err != nil {
-		t.Fatal(err)
-	}
-	flush(2)
-	for g := range 10 {
-		_, closer, err := s.Get(statetest.Key(g, "k"))
-		if err != nil || (closer != nil) != (g >= 3 && g < 7) {
-			t.Errorf("key group %d: found %v, %v", g, closer != nil, err)
-		}
-		if closer != nil {
-			if err := closer.Close(); err != nil {
-				t.Error(err)
+		write(2, "l")
+		for i := range 20 {
+			g := stream.KeyGroup(i / 2)
+			_, closer, err := s.Get(statetest.Key(int(g), string(rune('k'+i%2))))
+			if found := closer != nil; err != nil || found != r.Contains(g) {
+				t.Errorf("%v: key %d: found %v, %v", r, i, found, err)
 			}
+			if closer != nil {
+				if err := closer.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
