@@ -286,7 +286,7 @@ func TestStopWithSavepointAndGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for k, n := range w.counts() {
-		if want := int64(2 * ((2000 + 36 - k) / 37)); n != want {
+		if want := 2 * ((2000 + 36 - k) / 37); n != want {
 			t.Errorf("key %d: %d, want %d", k, n, want)
 		}
 	}

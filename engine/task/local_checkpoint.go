@@ -83,7 +83,6 @@ type localCoordinator struct {
 	attempt int
 	ctx     context.Context
 	fail    context.CancelCauseFunc
-	now     func() time.Time
 	tasks   []*Task
 	wake    chan struct{}
 

@@ -217,18 +217,19 @@ func (r *Restore) deal(v *graph.Vertex, index int, former []FormerTask) (splits 
 
 // finished reports whether all former tasks with an operator of the vertex had worked off their input.
 func finished(v *graph.Vertex, former []FormerTask) bool {
-	any := false
+	found := false
 	for _, f := range former {
 		for _, n := range v.Ops {
 			_, state := f.Snapshot.States[n.ID]
 			_, splits := f.Snapshot.Splits[n.ID]
-			if state || splits {
-				if !f.Snapshot.Final {
-					return false
-				}
-				any = true
+			if !state && !splits {
+				continue
 			}
+			if !f.Snapshot.Final {
+				return false
+			}
+			found = true
 		}
 	}
-	return any
+	return found
 }
