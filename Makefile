@@ -110,8 +110,8 @@ bench: ## Run benchmarks; BENCH=regexp COUNT=10 OUT=file, then make bench-compar
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) $(BENCHED) | tee $(or $(OUT),/dev/null)
 
 .PHONY: bench-compare
-bench-compare: ## Compare two files of make bench with benchstat
-	$(BENCHSTAT) $(OLD) $(NEW)
+bench-compare: ## Compare with a revision, BASE=rev PKG=./benchmarks/micro BENCH=regexp, or two files of make bench, OLD=a NEW=b
+	$(if $(BASE),scripts/bench-compare $(BASE) $(or $(PKG),./benchmarks/micro) '$(or $(BENCH),.)' $(or $(COUNT),6),$(BENCHSTAT) $(OLD) $(NEW))
 
 .PHONY: bench-short
 bench-short: ## Run every benchmark once, so that none rots
