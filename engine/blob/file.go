@@ -268,7 +268,7 @@ func (f *File) Delete(ctx context.Context, name string) error {
 	}
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		// Fails when something is in it, which is how it should be. Somebody who made it just now and finds it gone makes it again.
-		if os.Remove(f.path(dir)) != nil {
+		if gone := os.Remove(f.path(dir)) == nil; !gone {
 			break
 		}
 	}

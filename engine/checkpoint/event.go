@@ -146,12 +146,13 @@ type (
 		Manifest *Manifest
 		Path     string
 	}
-	// RequestDone and RequestFailed answer a Request. Path is empty where a later checkpoint, of Epoch, took the place of the one asked for.
+	// RequestDone answers a Request, as RequestFailed does. Path is empty where a later checkpoint, of Epoch, took the place of the one asked for.
 	RequestDone struct {
 		ID    string
 		Epoch stream.Epoch
 		Path  string
 	}
+	// RequestFailed answers a Request.
 	RequestFailed struct{ ID, Reason string }
 	// FailJob says that more checkpoints in a row have failed than are tolerable.
 	FailJob struct{ Reason string }

@@ -63,8 +63,10 @@ type Store struct {
 	}
 }
 
-var _ blob.Store = (*Store)(nil)
-var _ blob.Opener = Open
+var (
+	_ blob.Store  = (*Store)(nil)
+	_ blob.Opener = Open
+)
 
 // Open opens s3://bucket/prefix. Settings, each as option, environment or (but for secrets) query of the URI:
 //
