@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -251,6 +252,17 @@ func TestRaw(t *testing.T) {
 	wantLines(t, "rows", rows(t, spec, b), "21.5", "3.0")
 	if err := Check(table("raw", nil, field("a", vec.TypeString), field("b", vec.TypeString))); err == nil {
 		t.Error("raw took two columns")
+	}
+}
+
+func TestFloatsAreWrittenAsJavaDoes(t *testing.T) {
+	for f, want := range map[float64]string{
+		0: "0.0", 21: "21.0", -0.5: "-0.5", 1e7: "1.0E7", 12345678.5: "1.23456785E7", 0.001: "0.001", 0.0001: "1.0E-4", -2.5e-10: "-2.5E-10",
+		1e100: "1.0E100", math.Inf(1): "Infinity", math.Inf(-1): "-Infinity",
+	} {
+		if got := string(appendFloat(nil, f, 64)); got != want {
+			t.Errorf("%g is written %s, want %s", f, got, want)
+		}
 	}
 }
 

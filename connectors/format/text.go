@@ -252,12 +252,19 @@ func appendDecimal(dst []byte, n vec.Num, scale int) []byte {
 	return append(dst, digits...)
 }
 
-// appendFloat writes the shortest text that reads back the same, with a point as Java has it ("21.0"), and without an
-// exponent where a person would write none.
+// appendFloat writes the shortest text that reads back the same, as Java and CAST do: with a point ("21.0"), an exponent only outside
+// 1e-3 to 1e7 ("1.0E10"), and Infinity and NaN in words.
 func appendFloat(dst []byte, f float64, bits int) []byte {
 	a := math.Abs(f)
-	if a != 0 && (a < 1e-3 || a >= 1e7) || math.IsInf(f, 0) || f != f {
-		return strconv.AppendFloat(dst, f, 'G', -1, bits)
+	switch {
+	case f != f:
+		return append(dst, "NaN"...)
+	case math.IsInf(f, 1):
+		return append(dst, "Infinity"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-Infinity"...)
+	case a != 0 && (a < 1e-3 || a >= 1e7):
+		return appendExponent(dst, f, bits)
 	}
 	at := len(dst)
 	dst = strconv.AppendFloat(dst, f, 'f', -1, bits)
@@ -265,4 +272,18 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 		dst = append(dst, ".0"...)
 	}
 	return dst
+}
+
+func appendExponent(dst []byte, f float64, bits int) []byte {
+	var buf [32]byte
+	mantissa, exponent, _ := strings.Cut(str(strconv.AppendFloat(buf[:0], f, 'E', -1, bits)), "E")
+	dst = append(dst, mantissa...)
+	if !strings.Contains(mantissa, ".") {
+		dst = append(dst, ".0"...)
+	}
+	dst = append(dst, 'E')
+	if exponent[0] == '-' {
+		dst = append(dst, '-')
+	}
+	return append(dst, strings.TrimLeft(exponent, "+-0")...)
 }

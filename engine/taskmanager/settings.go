@@ -15,7 +15,7 @@ type settings struct {
 }
 
 func settingsOf(g *graph.JobGraph) (settings, error) {
-	s := settings{location: time.Local}
+	s := settings{location: time.UTC} // not the machine's: tasks of one job run on several
 	if zone := g.Config["table.local-time-zone"]; zone != "" && zone != "default" {
 		l, err := time.LoadLocation(zone)
 		if err != nil {
