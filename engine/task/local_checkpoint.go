@@ -347,6 +347,10 @@ func (l *localCoordinator) save(p localPart) (FormerTask, error) {
 }
 
 func saveFiles(st state.Snapshot, dir string) error {
+	// An attempt that was cut short may have left some there.
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
