@@ -59,7 +59,8 @@ func (a *distinct) resize(groups int) {
 	}
 }
 
-func (a *distinct) add(cols []*vec.Col, sel []int, groups []int32)     { a.step(cols, sel, groups, 1) }
+func (a *distinct) add(cols []*vec.Col, sel []int, groups []int32) { a.step(cols, sel, groups, 1) }
+
 func (a *distinct) retract(cols []*vec.Col, sel []int, groups []int32) { a.step(cols, sel, groups, -1) }
 
 func (a *distinct) step(cols []*vec.Col, sel []int, groups []int32, n int64) {

@@ -135,11 +135,13 @@ func (a *edgeBlob) merge(dst []int32, other acc, src []int32) {
 func (a *edgeBlob) partials(cols []*vec.Col, sel []int, groups []int32) { a.fold(cols[0], sel, groups) }
 func (a *edgeBlob) appendPartial(dst []*vec.Col, groups []int32)        { a.result(dst, groups) }
 func (a *edgeBlob) result(dst []*vec.Col, groups []int32)               { blobResult(&a.v, dst, groups) }
-func (a *edgeBlob) encode(dst []byte, g int32) []byte                   { return blobEncode(&a.v, dst, g) }
-func (a *edgeBlob) decode(src []byte, g int32) ([]byte, error)          { return blobDecode(&a.v, src, g) }
-func (a *edgeBlob) clear(g int32)                                       { a.v.clear(g) }
-func (a *edgeBlob) memBytes() int64                                     { return a.v.memBytes() }
-func (a *edgeBlob) reset()                                              { a.v.reset() }
+
+func (a *edgeBlob) encode(dst []byte, g int32) []byte { return blobEncode(&a.v, dst, g) }
+
+func (a *edgeBlob) decode(src []byte, g int32) ([]byte, error) { return blobDecode(&a.v, src, g) }
+func (a *edgeBlob) clear(g int32)                              { a.v.clear(g) }
+func (a *edgeBlob) memBytes() int64                            { return a.v.memBytes() }
+func (a *edgeBlob) reset()                                     { a.v.reset() }
 
 // concat is LISTAGG without rows taken back: the text so far. NULLs are left out.
 type concat struct {
@@ -179,8 +181,10 @@ func (a *concat) merge(dst []int32, other acc, src []int32) {
 func (a *concat) partials(cols []*vec.Col, sel []int, groups []int32) { a.fold(cols[0], sel, groups) }
 func (a *concat) appendPartial(dst []*vec.Col, groups []int32)        { a.result(dst, groups) }
 func (a *concat) result(dst []*vec.Col, groups []int32)               { blobResult(&a.v, dst, groups) }
-func (a *concat) encode(dst []byte, g int32) []byte                   { return blobEncode(&a.v, dst, g) }
-func (a *concat) decode(src []byte, g int32) ([]byte, error)          { return blobDecode(&a.v, src, g) }
-func (a *concat) clear(g int32)                                       { a.v.clear(g) }
-func (a *concat) memBytes() int64                                     { return a.v.memBytes() }
-func (a *concat) reset()                                              { a.v.reset() }
+
+func (a *concat) encode(dst []byte, g int32) []byte { return blobEncode(&a.v, dst, g) }
+
+func (a *concat) decode(src []byte, g int32) ([]byte, error) { return blobDecode(&a.v, src, g) }
+func (a *concat) clear(g int32)                              { a.v.clear(g) }
+func (a *concat) memBytes() int64                            { return a.v.memBytes() }
+func (a *concat) reset()                                     { a.v.reset() }

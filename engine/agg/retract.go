@@ -213,6 +213,7 @@ func newList(sp Spec) acc {
 func (a *list) resize(groups int) { a.c.resize(groups) }
 
 func (a *list) add(cols []*vec.Col, sel []int, groups []int32) { a.fold(cols[a.arg], sel, groups, 1) }
+
 func (a *list) retract(cols []*vec.Col, sel []int, groups []int32) {
 	a.fold(cols[a.arg], sel, groups, -1)
 }

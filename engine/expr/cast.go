@@ -86,8 +86,10 @@ func castable(from, to vec.Type) bool {
 	return false
 }
 
-var _ = register(Func{Name: "CAST", Min: 1, Max: 1, Flags: hidden | MayNull, Bind: bindNoCall, Build: buildCast})
-var _ = register(Func{Name: "TRY_CAST", Min: 1, Max: 1, Flags: hidden | MayNull, Bind: bindNoCall, Build: buildCast})
+var (
+	_ = register(Func{Name: "CAST", Min: 1, Max: 1, Flags: hidden | MayNull, Bind: bindNoCall, Build: buildCast})
+	_ = register(Func{Name: "TRY_CAST", Min: 1, Max: 1, Flags: hidden | MayNull, Bind: bindNoCall, Build: buildCast})
+)
 
 // bindNoCall refuses CAST without a type.
 func bindNoCall([]*Expr) (vec.Type, error) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bramble-stream/bramble/engine/vec"
 	"pgregory.net/rapid"
+
+	"github.com/bramble-stream/bramble/engine/vec"
 )
 
 // drawDecimal makes a value of a random DECIMAL type.
@@ -101,14 +102,20 @@ func TestDecimalsAreExact(t *testing.T) {
 
 // FuzzParse reads any text as any type: it must not panic, and what it reads must print and read back the same.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"", "1", "-1.5e3", "1e400", "1e-400", "0.00000000000000000000000000000000000000001", "99999999999999999999999999999999999999.5",
-		"2020-02-29 12:34:56.789Z", "2020-1", "12:00", "true", " 7 ", "NaN", "Infinity", "+", ".", "e", "1e99999999999"} {
+	for _, s := range []string{
+		"", "1", "-1.5e3", "1e400", "1e-400", "0.00000000000000000000000000000000000000001", "99999999999999999999999999999999999999.5",
+		"2020-02-29 12:34:56.789Z", "2020-1", "12:00", "true", " 7 ", "NaN", "Infinity", "+", ".", "e", "1e99999999999",
+	} {
 		f.Add(s, uint8(10), uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, text string, p, s uint8) {
 		p = p%38 + 1
-		for _, typ := range []vec.Type{vec.TypeBool, vec.TypeInt8, vec.TypeInt64, vec.TypeFloat32, vec.TypeFloat64, vec.DecimalOf(p, s%(p+1)),
-			vec.TypeDate, {Kind: vec.Time, Precision: 3}, vec.TypeTimestamp, vec.TypeTimestampLTZ} {
+		for _, typ := range []vec.Type{
+			vec.TypeBool, vec.TypeInt8, vec.TypeInt64, vec.TypeFloat32, vec.TypeFloat64, vec.DecimalOf(p, s%(p+1)),
+			vec.TypeDate,
+			{Kind: vec.Time, Precision: 3},
+			vec.TypeTimestamp, vec.TypeTimestampLTZ,
+		} {
 			c, back := vec.NewCol(typ), vec.NewCol(typ)
 			if err := ParseLiteral(c, text, nil); err != nil {
 				continue

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/bramble-stream/bramble/engine/vec"
 )
 
 // testScanner reads types and s-expressions of the test files.

@@ -15,11 +15,13 @@ import (
 var counted, volatile int
 
 func countingFunc(name string, flags Flags, n *int) struct{} {
-	return register(Func{Name: name, Flags: flags | hidden, Min: 1, Max: 1, Bind: Types(vec.TypeInt64, vec.TypeInt64),
+	return register(Func{
+		Name: name, Flags: flags | hidden, Min: 1, Max: 1, Bind: Types(vec.TypeInt64, vec.TypeInt64),
 		Build: Always(FixedRows(func(args []Arg, i int) (int64, bool, error) {
 			*n++
 			return At[int64](args[0], i), true, nil
-		}))})
+		})),
+	})
 }
 
 var (
@@ -177,8 +179,10 @@ func TestDictionaries(t *testing.T) {
 }
 
 func TestConstantsFillBatchesOfAnySize(t *testing.T) {
-	types := map[string]*Expr{"TRUE": Lit(vec.TypeBool, "true"), "5": Int(5), "x": Lit(vec.TypeString, "x"), "NULL": NullOf(vec.TypeString),
-		"1.50": Lit(vec.DecimalOf(3, 2), "1.50"), "hi": Lit(vec.TypeBytes, "aGk=")}
+	types := map[string]*Expr{
+		"TRUE": Lit(vec.TypeBool, "true"), "5": Int(5), "x": Lit(vec.TypeString, "x"), "NULL": NullOf(vec.TypeString),
+		"1.50": Lit(vec.DecimalOf(3, 2), "1.50"), "hi": Lit(vec.TypeBytes, "aGk="),
+	}
 	for want, e := range types {
 		p, err := Compile([]*Expr{e}, nil)
 		if err != nil {
@@ -276,8 +280,13 @@ func TestLiteral(t *testing.T) {
 		e    *Expr
 		want any
 	}{
-		{Int(5), int64(5)}, {Lit(vec.TypeFloat64, "1.5"), 1.5}, {Lit(vec.TypeBool, "true"), true}, {Lit(vec.TypeString, "a"), "a"},
-		{NullOf(vec.TypeInt32), nil}, {Lit(vec.TypeDate, "18262"), int64(18262)}, {Lit(vec.TypeIntervalDT, "-5"), int64(-5)},
+		{Int(5), int64(5)},
+		{Lit(vec.TypeFloat64, "1.5"), 1.5},
+		{Lit(vec.TypeBool, "true"), true},
+		{Lit(vec.TypeString, "a"), "a"},
+		{NullOf(vec.TypeInt32), nil},
+		{Lit(vec.TypeDate, "18262"), int64(18262)},
+		{Lit(vec.TypeIntervalDT, "-5"), int64(-5)},
 		{Lit(vec.TypeBytes, "aGk="), []byte("hi")},
 	} {
 		if got, ok := Literal(x.e); !ok || !reflect.DeepEqual(got, x.want) {

@@ -8,8 +8,10 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
-var _ = register(Func{Name: "LIKE", Usage: "string LIKE pattern [ESCAPE character]", Flags: hidden, Min: 2, Max: 3,
-	Bind: Types(vec.TypeBool, vec.TypeString), Build: buildLike})
+var _ = register(Func{
+	Name: "LIKE", Usage: "string LIKE pattern [ESCAPE character]", Flags: hidden, Min: 2, Max: 3,
+	Bind: Types(vec.TypeBool, vec.TypeString), Build: buildLike,
+})
 
 func buildLike(s *Site) (Kernel, error) {
 	escape := ""

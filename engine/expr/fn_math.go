@@ -13,8 +13,10 @@ import (
 
 // double registers a function from DOUBLE to DOUBLE.
 func double(name string, fn func(float64) float64) struct{} {
-	return register(Func{Name: name, Usage: name + "(number)", Min: 1, Max: 1, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
-		Build: Always(FixedRows(func(args []Arg, i int) (float64, bool, error) { return fn(At[float64](args[0], i)), true, nil }))})
+	return register(Func{
+		Name: name, Usage: name + "(number)", Min: 1, Max: 1, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
+		Build: Always(FixedRows(func(args []Arg, i int) (float64, bool, error) { return fn(At[float64](args[0], i)), true, nil })),
+	})
 }
 
 var (
@@ -36,22 +38,28 @@ var (
 	_ = double("DEGREES", func(x float64) float64 { return x * (180 / math.Pi) })
 	_ = double("RADIANS", func(x float64) float64 { return x / 180 * math.Pi })
 
-	_ = register(Func{Name: "POWER", Usage: "POWER(base, exponent)", Min: 2, Max: 2, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
+	_ = register(Func{
+		Name: "POWER", Usage: "POWER(base, exponent)", Min: 2, Max: 2, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
 		Build: Always(FixedRows(func(args []Arg, i int) (float64, bool, error) {
 			return math.Pow(At[float64](args[0], i), At[float64](args[1], i)), true, nil
-		}))})
-	_ = register(Func{Name: "ATAN2", Usage: "ATAN2(y, x)", Min: 2, Max: 2, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
+		})),
+	})
+	_ = register(Func{
+		Name: "ATAN2", Usage: "ATAN2(y, x)", Min: 2, Max: 2, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
 		Build: Always(FixedRows(func(args []Arg, i int) (float64, bool, error) {
 			return math.Atan2(At[float64](args[0], i), At[float64](args[1], i)), true, nil
-		}))})
+		})),
+	})
 	// LOG(x) is LN(x); LOG(base, x) has the base first.
-	_ = register(Func{Name: "LOG", Usage: "LOG([base, ]number)", Min: 1, Max: 2, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
+	_ = register(Func{
+		Name: "LOG", Usage: "LOG([base, ]number)", Min: 1, Max: 2, Bind: Types(vec.TypeFloat64, vec.TypeFloat64),
 		Build: Always(FixedRows(func(args []Arg, i int) (float64, bool, error) {
 			if len(args) == 1 {
 				return math.Log(At[float64](args[0], i)), true, nil
 			}
 			return math.Log(At[float64](args[1], i)) / math.Log(At[float64](args[0], i)), true, nil
-		}))})
+		})),
+	})
 	_ = constant("PI", math.Pi)
 	_ = constant("E", math.E)
 
@@ -62,8 +70,10 @@ var (
 	_ = register(Func{Name: "ROUND", Usage: "ROUND(number[, places])", Min: 1, Max: 2, Bind: bindRound, Build: buildRound(true)})
 	_ = register(Func{Name: "TRUNCATE", Usage: "TRUNCATE(number[, places])", Min: 1, Max: 2, Bind: bindTruncate, Build: buildRound(false)})
 
-	_ = register(Func{Name: "RAND", Usage: "RAND()", Flags: Volatile, Min: 0, Max: 0,
-		Bind: func([]*Expr) (vec.Type, error) { return vec.TypeFloat64, nil }, Build: buildRand})
+	_ = register(Func{
+		Name: "RAND", Usage: "RAND()", Flags: Volatile, Min: 0, Max: 0,
+		Bind: func([]*Expr) (vec.Type, error) { return vec.TypeFloat64, nil }, Build: buildRand,
+	})
 	_ = register(Func{Name: "RAND_INTEGER", Usage: "RAND_INTEGER(bound)", Flags: Volatile, Min: 1, Max: 1, Bind: Types(vec.TypeInt32, vec.TypeInt32), Build: buildRandInteger})
 	_ = register(Func{Name: "TYPEOF", Usage: "TYPEOF(value)", Min: 1, Max: 1, Rewrite: func(args []*Expr) (*Expr, error) {
 		return Lit(vec.TypeString, args[0].Type.String()), nil

@@ -15,11 +15,13 @@ var (
 	_ = register(Func{Name: "ROW", Usage: "ROW(value, …)", Flags: NullCall, Min: 1, Max: -1, Bind: bindRow, Build: Always(AppendRows(appendRow))})
 	_ = register(Func{Name: "ARRAY", Usage: "ARRAY[value, …]", Flags: NullCall, Min: 1, Max: -1, Bind: bindArray, Build: Always(AppendRows(appendList))})
 	_ = register(Func{Name: "MAP", Usage: "MAP[key, value, …]", Flags: NullCall, Min: 2, Max: -1, Bind: bindMap, Build: Always(AppendRows(appendList))})
-	_ = register(Func{Name: "CARDINALITY", Usage: "CARDINALITY(array or map)", Min: 1, Max: 1, Bind: bindCardinality,
+	_ = register(Func{
+		Name: "CARDINALITY", Usage: "CARDINALITY(array or map)", Min: 1, Max: 1, Bind: bindCardinality,
 		Build: Always(FixedRows(func(args []Arg, i int) (int32, bool, error) {
 			lo, hi := args[0].Range(args[0].Row(i))
 			return int32(hi - lo), true, nil
-		}))})
+		})),
+	})
 )
 
 // bindField turns a name into an index.

@@ -136,8 +136,10 @@ func TestEveryCast(t *testing.T) {
 func TestEveryOperator(t *testing.T) {
 	b := matrixBatch(t)
 	tried := 0
-	for _, name := range []string{"+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM",
-		"GREATEST", "LEAST", "COALESCE", "NULLIF", "POWER", "ROUND", "TRUNCATE"} {
+	for _, name := range []string{
+		"+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM",
+		"GREATEST", "LEAST", "COALESCE", "NULLIF", "POWER", "ROUND", "TRUNCATE",
+	} {
 		for i, x := range b.Schema().Fields {
 			for j, y := range b.Schema().Fields {
 				e, err := Call(name, Column(i, x.Name, x.Type), Column(j, y.Name, y.Type))

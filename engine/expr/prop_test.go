@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bramble-stream/bramble/engine/vec"
 	"pgregory.net/rapid"
+
+	"github.com/bramble-stream/bramble/engine/vec"
 )
 
 // propSchema is the input of random expressions.
@@ -21,9 +22,11 @@ var propSchema = vec.NewSchema(
 	vec.Field{Name: "s", Type: vec.TypeString}, vec.Field{Name: "u", Type: vec.TypeString},
 )
 
-var propInts = []int64{0, 1, -1, 2, 3, 7, 10, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64}
-var propFloats = []float64{0, math.Copysign(0, -1), 1, -1.5, 2.5, 1e10, math.NaN(), math.Inf(1), math.Inf(-1)}
-var propStrings = []string{"", "0", "1", "-7", "12345678901", "a", "b", "abc", "é", "true"}
+var (
+	propInts    = []int64{0, 1, -1, 2, 3, 7, 10, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64}
+	propFloats  = []float64{0, math.Copysign(0, -1), 1, -1.5, 2.5, 1e10, math.NaN(), math.Inf(1), math.Inf(-1)}
+	propStrings = []string{"", "0", "1", "-7", "12345678901", "a", "b", "abc", "é", "true"}
+)
 
 // drawBatch makes random rows; rows that are NULL or not selected hold garbage like all others.
 func drawBatch(t *rapid.T) *vec.Batch {
@@ -556,8 +559,11 @@ func calcIsFilterAndProgram(t *rapid.T, e *Expr, b *vec.Batch, before, after []i
 func TestTextRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		scale := rapid.IntRange(0, 20).Draw(t, "scale")
-		types := []vec.Type{vec.TypeInt64, vec.TypeFloat64, vec.TypeFloat32, vec.TypeDate, vec.TypeTimestamp, vec.TypeTimestampLTZ,
-			{Kind: vec.Time, Precision: 3}, vec.DecimalOf(38, uint8(scale)), vec.TypeBool}
+		types := []vec.Type{
+			vec.TypeInt64, vec.TypeFloat64, vec.TypeFloat32, vec.TypeDate, vec.TypeTimestamp, vec.TypeTimestampLTZ,
+			{Kind: vec.Time, Precision: 3},
+			vec.DecimalOf(38, uint8(scale)), vec.TypeBool,
+		}
 		typ := rapid.SampledFrom(types).Draw(t, "type")
 		c, back := vec.NewCol(typ), vec.NewCol(typ)
 		day := rapid.Int64Range(-700000, 2932896).Draw(t, "day")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/vec"
+	cal "github.com/bramble-stream/bramble/internal/civil"
 )
 
 // Times of day and timestamps in ms.
@@ -226,37 +227,12 @@ func floorDiv(a, b int64) int64 {
 
 // civil turns days since 1970-01-01 into year, month and day of the proleptic Gregorian calendar.
 func civil(days int64) (y, m, d int64) {
-	// Counted from 0000-03-01 in eras of 400 years, so that the leap day is the last of a year.
-	z := days + 719468
-	era := floorDiv(z, 146097)
-	doe := z - era*146097
-	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
-	doy := doe - (365*yoe + yoe/4 - yoe/100)
-	mp := (5*doy + 2) / 153
-	d = doy - (153*mp+2)/5 + 1
-	m = mp + 3
-	if m > 12 {
-		m -= 12
-	}
-	y = yoe + era*400
-	if m <= 2 {
-		y++
-	}
-	return y, m, d
+	year, month, day := cal.Date(days)
+	return int64(year), int64(month), int64(day)
 }
 
 // daysOf is the reverse of civil.
-func daysOf(y, m, d int64) int64 {
-	if m <= 2 {
-		y--
-		m += 12
-	}
-	era := floorDiv(y, 400)
-	yoe := y - era*400
-	doy := (153*(m-3)+2)/5 + d - 1
-	doe := yoe*365 + yoe/4 - yoe/100 + doy
-	return era*146097 + doe - 719468
-}
+func daysOf(y, m, d int64) int64 { return cal.Days(int(y), int(m), int(d)) }
 
 // ToLocal turns ms since the epoch into ms of local wall-clock time in loc (nil: UTC).
 func ToLocal(ms int64, loc *time.Location) int64 {
@@ -323,19 +299,7 @@ func parseDate(s string) (days int32, rest string, ok bool) {
 	return int32(daysOf(y, m, d)), s, true
 }
 
-func daysIn(y, m int64) int64 {
-	switch m {
-	case 2:
-		if y%4 == 0 && (y%100 != 0 || y%400 == 0) {
-			return 29
-		}
-		return 28
-	case 4, 6, 9, 11:
-		return 30
-	default:
-		return 31
-	}
-}
+func daysIn(y, m int64) int64 { return int64(cal.DaysIn(int(y), int(m))) }
 
 // ParseTime reads 12:34[:56[.789]] as ms since midnight.
 func ParseTime(s string) (ms int32, err error) {

@@ -85,10 +85,16 @@ func TestArrowSharesMemory(t *testing.T) {
 func TestFromArrowConverts(t *testing.T) {
 	mem := memory.NewGoAllocator()
 	fields := []arrow.Field{
-		{Name: "u8", Type: arrow.PrimitiveTypes.Uint8}, {Name: "u16", Type: arrow.PrimitiveTypes.Uint16}, {Name: "u32", Type: arrow.PrimitiveTypes.Uint32, Nullable: true},
-		{Name: "d64", Type: arrow.FixedWidthTypes.Date64}, {Name: "t32", Type: arrow.FixedWidthTypes.Time32s}, {Name: "t64", Type: arrow.FixedWidthTypes.Time64us},
-		{Name: "ts", Type: arrow.FixedWidthTypes.Timestamp_ns}, {Name: "dur", Type: arrow.FixedWidthTypes.Duration_s},
-		{Name: "ls", Type: arrow.BinaryTypes.LargeString, Nullable: true}, {Name: "fb", Type: &arrow.FixedSizeBinaryType{ByteWidth: 2}},
+		{Name: "u8", Type: arrow.PrimitiveTypes.Uint8},
+		{Name: "u16", Type: arrow.PrimitiveTypes.Uint16},
+		{Name: "u32", Type: arrow.PrimitiveTypes.Uint32, Nullable: true},
+		{Name: "d64", Type: arrow.FixedWidthTypes.Date64},
+		{Name: "t32", Type: arrow.FixedWidthTypes.Time32s},
+		{Name: "t64", Type: arrow.FixedWidthTypes.Time64us},
+		{Name: "ts", Type: arrow.FixedWidthTypes.Timestamp_ns},
+		{Name: "dur", Type: arrow.FixedWidthTypes.Duration_s},
+		{Name: "ls", Type: arrow.BinaryTypes.LargeString, Nullable: true},
+		{Name: "fb", Type: &arrow.FixedSizeBinaryType{ByteWidth: 2}},
 		{Name: "dict", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Uint8, ValueType: arrow.BinaryTypes.String}, Nullable: true},
 	}
 	rb := array.NewRecordBuilder(mem, arrow.NewSchema(fields, nil))
@@ -116,7 +122,8 @@ func TestFromArrowConverts(t *testing.T) {
 		`1 1 NULL -1 4000 4 -1 -3000 NULL "zz" NULL`,
 	})
 	if _, err := vecarrow.FromArrow(array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "h", Type: arrow.FixedWidthTypes.Float16}}, nil), []arrow.Array{
-		array.NewFloat16Builder(mem).NewArray()}, 0)); err == nil {
+		array.NewFloat16Builder(mem).NewArray(),
+	}, 0)); err == nil {
 		t.Error("a half float was taken")
 	}
 }

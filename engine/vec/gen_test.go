@@ -12,8 +12,13 @@ import (
 )
 
 // leafTypes are all types without children.
-var leafTypes = []Type{TypeBool, TypeInt8, TypeInt16, TypeInt32, TypeInt64, TypeFloat32, TypeFloat64, DecimalOf(38, 5), TypeString, TypeBytes,
-	TypeDate, {Kind: Time, Precision: 3}, {Kind: Timestamp, Precision: 0}, TypeTimestampLTZ, TypeIntervalYM, TypeIntervalDT, TypeNull}
+var leafTypes = []Type{
+	TypeBool, TypeInt8, TypeInt16, TypeInt32, TypeInt64, TypeFloat32, TypeFloat64, DecimalOf(38, 5), TypeString, TypeBytes,
+	TypeDate,
+	{Kind: Time, Precision: 3},
+	{Kind: Timestamp, Precision: 0},
+	TypeTimestampLTZ, TypeIntervalYM, TypeIntervalDT, TypeNull,
+}
 
 func drawType(t *rapid.T, depth int) Type {
 	if depth > 0 {

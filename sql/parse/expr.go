@@ -310,6 +310,7 @@ func (p *parser) primary() Expr {
 		if t.val == "(" {
 			return p.paren()
 		}
+	default: // the end, a hint, what the lexer has complained about
 	}
 	p.unexpected("an expression")
 	return nil

@@ -10,8 +10,10 @@ const Masked = "******"
 
 // secretKeys are parts of an option's key that make its value a secret; Flink
 // hides the same ones.
-var secretKeys = []string{"password", "secret", "token", "apikey", "api-key", "auth-params", "service-key", "basic-auth",
-	"jaas.config", "private-key", "access-key", "account.key", "credential", "http-headers"}
+var secretKeys = []string{
+	"password", "secret", "token", "apikey", "api-key", "auth-params", "service-key", "basic-auth",
+	"jaas.config", "private-key", "access-key", "account.key", "credential", "http-headers",
+}
 
 // userInfo finds the password in scheme://user:password@host. It ends at the
 // last @ before the path, as passwords may hold an @.

@@ -89,8 +89,10 @@ type parser struct {
 
 func newParser(file, src string) (*parser, *Error) {
 	if len(src) > MaxScriptBytes {
-		return nil, &Error{File: file, Line: 1, Col: 1,
-			Msg: fmt.Sprintf("the script has %d bytes; at most %d are allowed", len(src), MaxScriptBytes)}
+		return nil, &Error{
+			File: file, Line: 1, Col: 1,
+			Msg: fmt.Sprintf("the script has %d bytes; at most %d are allowed", len(src), MaxScriptBytes),
+		}
 	}
 	if !utf8.ValidString(src) {
 		return nil, invalidUTF8(file, src)

@@ -33,8 +33,10 @@ func (op BinaryOp) String() string { return binaryOps[op].text }
 // String is the operator as SQL writes it.
 func (op UnaryOp) String() string { return [...]string{OpNot: "NOT", OpNeg: "-", OpPlus: "+"}[op] }
 
-var isNames = [...]string{IsNull: "NULL", IsTrue: "TRUE", IsFalse: "FALSE", IsUnknown: "UNKNOWN", IsJSON: "JSON",
-	IsJSONObject: "JSON OBJECT", IsJSONArray: "JSON ARRAY", IsJSONScalar: "JSON SCALAR"}
+var isNames = [...]string{
+	IsNull: "NULL", IsTrue: "TRUE", IsFalse: "FALSE", IsUnknown: "UNKNOWN", IsJSON: "JSON",
+	IsJSONObject: "JSON OBJECT", IsJSONArray: "JSON ARRAY", IsJSONScalar: "JSON SCALAR",
+}
 
 // prec is how tightly e holds together.
 func prec(e Expr) int {
@@ -463,8 +465,10 @@ func (w *printer) tableArg(e *TableArg) {
 	}
 }
 
-var jsonBehaviors = [...]string{JSONNull: "NULL", JSONError: "ERROR", JSONDefault: "DEFAULT ", JSONEmptyArray: "EMPTY ARRAY",
-	JSONEmptyObject: "EMPTY OBJECT", JSONTrue: "TRUE", JSONFalse: "FALSE", JSONUnknown: "UNKNOWN"}
+var jsonBehaviors = [...]string{
+	JSONNull: "NULL", JSONError: "ERROR", JSONDefault: "DEFAULT ", JSONEmptyArray: "EMPTY ARRAY",
+	JSONEmptyObject: "EMPTY OBJECT", JSONTrue: "TRUE", JSONFalse: "FALSE", JSONUnknown: "UNKNOWN",
+}
 
 func (w *printer) jsonBehavior(b *JSONBehavior, on string) {
 	if b == nil {
@@ -494,8 +498,10 @@ func (w *printer) json(e Expr) {
 		w.puts("JSON_QUERY(")
 		w.exprs([]Expr{e.X, e.Path})
 		w.jsonReturning(e.Returning)
-		w.puts([...]string{WrapperNone: "", WrapperConditional: " WITH CONDITIONAL ARRAY WRAPPER",
-			WrapperUnconditional: " WITH UNCONDITIONAL ARRAY WRAPPER"}[e.Wrapper])
+		w.puts([...]string{
+			WrapperNone: "", WrapperConditional: " WITH CONDITIONAL ARRAY WRAPPER",
+			WrapperUnconditional: " WITH UNCONDITIONAL ARRAY WRAPPER",
+		}[e.Wrapper])
 		w.jsonBehavior(e.OnEmpty, "EMPTY")
 		w.jsonBehavior(e.OnError, "ERROR")
 	case *JSONExists:

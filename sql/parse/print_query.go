@@ -242,8 +242,10 @@ func (w *printer) table(t *Table) {
 }
 
 // joinWords are the words between the tables, without NATURAL.
-var joinWords = [...]string{JoinInner: "JOIN", JoinLeft: "LEFT JOIN", JoinRight: "RIGHT JOIN", JoinFull: "FULL JOIN",
-	JoinCross: "CROSS JOIN", JoinComma: ",", JoinSemi: "LEFT SEMI JOIN", JoinAnti: "LEFT ANTI JOIN"}
+var joinWords = [...]string{
+	JoinInner: "JOIN", JoinLeft: "LEFT JOIN", JoinRight: "RIGHT JOIN", JoinFull: "FULL JOIN",
+	JoinCross: "CROSS JOIN", JoinComma: ",", JoinSemi: "LEFT SEMI JOIN", JoinAnti: "LEFT ANTI JOIN",
+}
 
 // String is the kind as SQL writes it.
 func (k JoinKind) String() string { return joinWords[k] }

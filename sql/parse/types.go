@@ -11,9 +11,11 @@ var simpleTypes = map[string]Type{
 }
 
 // typeWords lists the types for hints.
-var typeWords = []string{"BOOLEAN", "TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL",
+var typeWords = []string{
+	"BOOLEAN", "TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL",
 	"NUMERIC", "CHAR", "VARCHAR", "STRING", "BINARY", "VARBINARY", "BYTES", "DATE", "TIME", "TIMESTAMP",
-	"TIMESTAMP_LTZ", "INTERVAL", "ROW", "ARRAY", "MAP", "MULTISET"}
+	"TIMESTAMP_LTZ", "INTERVAL", "ROW", "ARRAY", "MAP", "MULTISET",
+}
 
 // foreignTypes are names that other systems use, and Flink's word.
 var foreignTypes = map[string]string{

@@ -25,8 +25,7 @@ func walkFields(v reflect.Value, visit func(Node) bool) {
 	if v.Kind() != reflect.Struct {
 		return
 	}
-	for i := range v.NumField() {
-		f := v.Field(i)
+	for _, f := range v.Fields() {
 		switch f.Kind() {
 		case reflect.Interface, reflect.Pointer:
 			walkValue(f, visit)

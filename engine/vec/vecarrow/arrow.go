@@ -141,8 +141,10 @@ func arrowData(c *vec.Col, top bool) (*array.Data, error) {
 	data := memory.NewBufferBytes(bufs.Data)
 	switch k := c.Kind(); {
 	case c.Dict() != nil:
-		values := array.NewData(arrow.BinaryTypes.String, c.Dict().Len(), []*memory.Buffer{nil,
-			memory.NewBufferBytes(vec.BytesOf(dictOffsets(c.Dict()))), memory.NewBufferBytes(c.Dict().Data)}, nil, 0, 0)
+		values := array.NewData(arrow.BinaryTypes.String, c.Dict().Len(), []*memory.Buffer{
+			nil,
+			memory.NewBufferBytes(vec.BytesOf(dictOffsets(c.Dict()))), memory.NewBufferBytes(c.Dict().Data),
+		}, nil, 0, 0)
 		return array.NewDataWithDictionary(dictType, c.Len(), []*memory.Buffer{valid, data}, nulls, 0, values), nil
 	case k == vec.Null:
 		return array.NewData(dt, c.Len(), []*memory.Buffer{nil}, nil, c.Len(), 0), nil
