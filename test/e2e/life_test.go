@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -182,8 +183,9 @@ func TestSignalsEndProgramsCleanly(t *testing.T) {
 	first := start(t, "jobmanager", "--bind-host", "127.0.0.1", "--rpc-port", "0", "--http-port", "-1", "--metrics-port", "-1")
 	port := first.logged("rpc_port")
 	out, err := exec.CommandContext(t.Context(), testenv.Bin(t, "jobmanager"), "--bind-host", "127.0.0.1", "--rpc-port", port, "--http-port", "-1", "--metrics-port", "-1").CombinedOutput()
-	if code := err.(*exec.ExitError).ExitCode(); code != 1 { //nolint:errorlint,forcetypeassert // anything else fails the test, too
-		t.Errorf("a taken port: exit code %d", code)
+	var failed *exec.ExitError
+	if !errors.As(err, &failed) || failed.ExitCode() != 1 {
+		t.Errorf("a taken port: %v, want exit code 1", err)
 	}
 	contains(t, string(out), "error: ", port, "--rpc-port")
 }
