@@ -32,8 +32,16 @@ type Reader struct {
 	Ended bool
 }
 
-// Open makes a source of the table and opens it with the splits; nil asks the connector for them.
+// Open makes a source of the table, in a job without checkpoints, and opens it with the splits; nil asks the connector for them.
 func Open(t testing.TB, c *op.Connector, table *graph.TableSpec, splits []op.Split) *Reader {
+	t.Helper()
+	env := NewEnv(t, 0, 1, false)
+	env.Checkpointing = false
+	return open(t, c, table, splits, env)
+}
+
+// OpenCheckpointed is Open in a job with checkpoints.
+func OpenCheckpointed(t testing.TB, c *op.Connector, table *graph.TableSpec, splits []op.Split) *Reader {
 	t.Helper()
 	return open(t, c, table, splits, NewEnv(t, 0, 1, false))
 }
@@ -146,7 +154,9 @@ func (r *Reader) Close() {
 // ReadTable reads want rows of a table and returns them as text: what a sink's rows are read back with.
 func ReadTable(t testing.TB, c *op.Connector, table *graph.TableSpec, want int) []string {
 	t.Helper()
-	r := open(t, c, table, nil, NewEnv(t, 0, 1, true))
+	env := NewEnv(t, 0, 1, true)
+	env.Checkpointing = false
+	r := open(t, c, table, nil, env)
 	defer r.Close()
 	var out []string
 	defer func() {

@@ -25,6 +25,9 @@ type SourceConfig struct {
 	LiveOnly bool
 	// Duplicates: a cut connection or a restarted server may bring records twice.
 	Duplicates bool
+	// Acks: what has been read and not acknowledged, the outside system delivers again, also to a source without a position. Acknowledged is what
+	// a committed epoch contains.
+	Acks bool
 	// Lossy: a cut connection or a restarted server may lose records: those subtests only look for reading to go on.
 	Lossy bool
 }
@@ -56,6 +59,8 @@ func Source(t *testing.T, cfg SourceConfig) {
 	t.Run("server restarted", func(t *testing.T) { s.disturbed(t, func(x SourceTable) func() { return x.Restart }) })
 	t.Run("connection cut", func(t *testing.T) { s.disturbed(t, func(x SourceTable) func() { return x.Cut }) })
 	t.Run("server away", s.away)
+	t.Run("acknowledged by Commit", s.acknowledged)
+	t.Run("checkpoints and kills", s.life)
 }
 
 type sourceSuite struct{ SourceConfig }
@@ -235,6 +240,7 @@ func (s sourceSuite) bad(t *testing.T) {
 			}
 			table := with(x.Table, "bad-records", policy)
 			env := NewEnv(t, 0, 1, policy == "dead-letter")
+			env.Checkpointing = false
 			record := ""
 			produce := func() {
 				x.Produce(0, 10)

@@ -24,15 +24,16 @@ func TestSourceConformance(t *testing.T) {
 		options       []string
 		restart, cut  bool
 		lossy, repeat bool
+		acks          bool
 	}{
 		// A broker that is killed keeps no messages of QoS 0, and may lose those that it has not saved.
 		{name: "qos0", qos: 0, restart: true, cut: true, lossy: true},
-		{name: "qos1", qos: 1, options: []string{"client-id", "me", "clean-session", "false"}, restart: true, cut: true, repeat: true},
+		{name: "qos1", qos: 1, options: []string{"client-id", "me", "clean-session", "false"}, restart: true, cut: true, repeat: true, acks: true},
 		{name: "qos1 killed", qos: 1, options: []string{"client-id", "me", "clean-session", "false"}, restart: true, lossy: true},
-		{name: "qos2", qos: 2, options: []string{"client-id", "me", "clean-session", "false"}, cut: true, repeat: true},
+		{name: "qos2", qos: 2, options: []string{"client-id", "me", "clean-session", "false"}, cut: true, repeat: true, acks: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conformance.Source(t, conformance.SourceConfig{Connector: Connector(), LiveOnly: true, Lossy: c.lossy, Duplicates: c.repeat, New: func(t *testing.T) conformance.SourceTable {
+			conformance.Source(t, conformance.SourceConfig{Connector: Connector(), LiveOnly: true, Lossy: c.lossy, Duplicates: c.repeat, Acks: c.acks, New: func(t *testing.T) conformance.SourceTable {
 				srv := testenv.Mosquitto(t, testenv.Persistent(), unlimited)
 				proxy := testenv.Proxy(t, srv.Addr())
 				spec := sensors("tcp://"+proxy.Addr(), append([]string{"qos", fmt.Sprint(c.qos)}, c.options...)...)

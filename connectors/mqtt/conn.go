@@ -44,11 +44,15 @@ type chunk struct {
 type feed struct {
 	full chan *chunk
 	free chan *chunk
+	// fatal gets the errors of sessions that trying again cannot mend, one each at most.
+	fatal chan error
 }
 
-func newFeed() *feed {
-	f := &feed{full: make(chan *chunk, chunksMax), free: make(chan *chunk, chunksMax)}
-	for range chunksMax {
+// newFeed makes a feed for so many connections at a time; each keeps a chunk while it waits for the socket.
+func newFeed(conns int) *feed {
+	n := chunksMax + conns - 1
+	f := &feed{full: make(chan *chunk, n), free: make(chan *chunk, n), fatal: make(chan error, max(conns, 1))}
+	for range n {
 		f.free <- &chunk{}
 	}
 	return f
@@ -63,6 +67,13 @@ type conn struct {
 	ctx  context.Context
 	// lingers is set when only QoS 0 is subscribed: with QoS 1 the broker waits for acknowledgements, so waiting costs rate.
 	lingers bool
+	// split is the index of the session's split.
+	split int
+	// resumed says that the broker kept the session; it is set before the first chunk is handed on.
+	resumed bool
+	// pings counts what was sent, under writeMu, pongs the answers.
+	pings int64
+	pongs atomic.Int64
 
 	// control holds bytes for paho, written by Read and, for ping answers, by Write.
 	mu struct {
@@ -133,6 +144,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.awaiting.CompareAndSwap(0, time.Now().UnixMilli())
 	}
 	c.writeMu.Lock()
+	if ping {
+		c.pings++
+	}
 	n, err := c.Conn.Write(p)
 	c.writeMu.Unlock()
 	if err == nil && ping {
@@ -140,6 +154,15 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.watchSilence()
 	}
 	return n, err
+}
+
+// writeAndPing sends packets and a ping, and returns the ping's number: when pongs has come to it, the broker has all of them.
+func (c *conn) writeAndPing(p []byte) (int64, error) {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	c.pings++
+	_, err := c.Conn.Write(append(p, typePingreq<<4, 0))
+	return c.pings, err
 }
 
 // watchSilence closes the connection when a ping has gone unanswered although the reader was reading.
@@ -280,7 +303,13 @@ func (c *conn) sort(ch *chunk, b []byte) error {
 			ch.n += copy(ch.buf[ch.n:], b[:size])
 			b = b[size:]
 		default:
-			if b[0]>>4 != typePingresp { // paho has had its answer
+			switch {
+			case b[0]>>4 == typePingresp: // paho has had its answer
+				c.pongs.Add(1)
+			case b[0]>>4 == typeConnack && size == 4:
+				c.resumed = b[2]&1 != 0
+				fallthrough
+			default:
 				c.giveControl(b[:size])
 			}
 			b = b[size:]

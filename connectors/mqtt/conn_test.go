@@ -19,7 +19,7 @@ func (b *promptBroker) Write(p []byte) (int, error) {
 
 func TestAPromptAnswerToAPingCounts(t *testing.T) {
 	b := &promptBroker{}
-	c := newConn(t.Context(), b, newFeed(), false)
+	c := newConn(t.Context(), b, newFeed(1), false)
 	b.c = c
 	if _, err := c.Write([]byte{typePingreq << 4, 0}); err != nil {
 		t.Fatal(err)

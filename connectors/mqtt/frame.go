@@ -7,6 +7,7 @@ import (
 
 // MQTT 3.1.1 control packet types, the high four bits of a packet's first byte (section 2.2.1).
 const (
+	typeConnack  = 2
 	typePublish  = 3
 	typePubrel   = 6
 	typePingreq  = 12

@@ -28,7 +28,7 @@ func Connector() *op.Connector {
 			{Key: "url", Required: true, Doc: "broker, as tcp://host:1883, mqtt://…, or with TLS ssl://host:8883, mqtts://…"},
 			{Key: "topic", Required: true, Doc: "source: topic filters with + and #, several separated by ';'; sink: a topic, which may hold {column}"},
 			{Key: "qos", Kind: op.OptionEnum, Enum: []string{"0", "1", "2"}, Default: "0", Doc: "quality of service of the subscription or of what is published"},
-			{Key: "client-id", Doc: "client identifier; with several tasks the task's index is appended (default: made from the job's id)"},
+			{Key: "client-id", Doc: "client identifier; with several sessions the session's number is appended (default: made from the job's id)"},
 			{Key: "shared-group", Only: "source", Doc: "name of a shared subscription: the broker spreads messages over all tasks of the source"},
 			{Key: "clean-session", Kind: op.OptionBool, Default: "true", Doc: "false: the broker keeps the subscription and queues QoS 1 and 2 messages while the job is away; needs a client-id"},
 			{Key: "username", Doc: "user name"},
@@ -77,6 +77,9 @@ func check(t *graph.TableSpec, asSink bool) error {
 	return nil
 }
 
+// splitPrefix stands before the number of a session in the ID of its split.
+const splitPrefix = "session-"
+
 // splits gives a shared subscription to every task, and any other to one.
 func splits(_ context.Context, t *graph.TableSpec, parallelism int) ([]op.Split, error) {
 	n := 1
@@ -85,7 +88,7 @@ func splits(_ context.Context, t *graph.TableSpec, parallelism int) ([]op.Split,
 	}
 	s := make([]op.Split, n)
 	for i := range s {
-		s[i].ID = "session-" + strconv.Itoa(i)
+		s[i].ID = splitPrefix + strconv.Itoa(i)
 	}
 	return s, nil
 }
@@ -146,6 +149,7 @@ type settings struct {
 	url                *url.URL
 	qos                byte
 	clientID           string
+	base               string // the option, without what tells tasks apart
 	username, password string
 	clean              bool
 	keepAlive          time.Duration
@@ -179,7 +183,8 @@ func newSettings(ctx *op.Context, t *graph.TableSpec) (*settings, error) {
 			return nil, fmt.Errorf("option 'keep-alive': %w", err)
 		}
 	}
-	s.clientID = resolved["client-id"]
+	s.base = resolved["client-id"]
+	s.clientID = s.base
 	switch {
 	case s.clientID == "":
 		s.clientID = fmt.Sprintf("bramble-%.8s-%.8s-%d", ctx.Task.JobID, ctx.Task.OperatorID, ctx.Task.Index)
@@ -191,6 +196,25 @@ func newSettings(ctx *op.Context, t *graph.TableSpec) (*settings, error) {
 		s.tls, err = tlsConfig(resolved, s.url.Hostname())
 	}
 	return s, err
+}
+
+// forSession returns the settings for a split. With checkpoints the client identifier is the split's, not the task's: another task that
+// takes the split over goes on with what the broker has queued for it.
+func (s *settings) forSession(ctx *op.Context, t *graph.TableSpec, split string) *settings {
+	if !ctx.Checkpointing {
+		return s
+	}
+	c := *s
+	n := strings.TrimPrefix(split, splitPrefix)
+	switch {
+	case t.Options["client-id"] == "":
+		c.clientID = fmt.Sprintf("bramble-%.8s-%.8s-%s", ctx.Task.JobID, ctx.Task.OperatorID, n)
+	case t.Options["shared-group"] == "":
+		c.clientID = s.base
+	default:
+		c.clientID = s.base + "-" + n
+	}
+	return &c
 }
 
 func tlsConfig(o map[string]string, host string) (*tls.Config, error) {

@@ -34,10 +34,11 @@ type session struct {
 	log     *slog.Logger
 	filters map[string]byte
 	feed    *feed // nil for sinks
+	split   int   // of a source: the index of its split
 
 	cancel context.CancelFunc
 	done   chan struct{}
-	// fatal gets the one error that trying again cannot mend.
+	// fatal gets the one error that trying again cannot mend; the feed's, if there is one.
 	fatal chan error
 	// tried is closed when the first attempt has come to an end other than a fatal one.
 	tried   chan struct{}
@@ -53,10 +54,13 @@ type session struct {
 }
 
 // startSession begins connecting; filters and feed are nil for a sink.
-func startSession(ctx *op.Context, set *settings, filters map[string]byte, f *feed) *session {
+func startSession(ctx *op.Context, set *settings, filters map[string]byte, f *feed, split int) *session {
 	s := &session{
-		set: set, op: ctx, log: ctx.Log.With("broker", set.url.Redacted(), "client_id", set.clientID), filters: filters, feed: f,
+		set: set, op: ctx, log: ctx.Log.With("broker", set.url.Redacted(), "client_id", set.clientID), filters: filters, feed: f, split: split,
 		done: make(chan struct{}), fatal: make(chan error, 1), tried: make(chan struct{}),
+	}
+	if f != nil {
+		s.fatal = f.fatal
 	}
 	s.mu.changed = make(chan struct{})
 	run, cancel := context.WithCancel(ctx.Ctx)
@@ -157,6 +161,7 @@ func (s *session) once(ctx context.Context) (up bool, err error) {
 				return raw, nil
 			}
 			c = newConn(ctx, raw, s.feed, s.set.qos == 0)
+			c.split = s.split
 			return c, nil
 		})
 	client := paho.NewClient(o)
@@ -164,6 +169,7 @@ func (s *session) once(ctx context.Context) (up bool, err error) {
 	if err := s.await(ctx, connecting); err != nil {
 		cancel()
 		<-connecting.Done()
+		client.Disconnect(0) // it may have come to stand in the meantime
 		return false, fmt.Errorf("mqtt broker %s: %w", s.set.url.Host, friendly(err))
 	}
 	established()

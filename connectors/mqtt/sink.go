@@ -64,7 +64,7 @@ func (s *sink) Open(ctx *op.Context) error {
 	}
 	set.clientID += "-out"
 	s.set = set
-	s.sess = startSession(ctx, set, nil, nil)
+	s.sess = startSession(ctx, set, nil, nil, 0)
 	// A wrong password fails the job at once, not at the first row.
 	timer := time.NewTimer(firstAnswerMax)
 	defer timer.Stop()
@@ -173,8 +173,10 @@ func (s *sink) publish(ctx context.Context, client paho.Client, changed <-chan s
 	return nil
 }
 
-// Prepare has nothing to prepare: MQTT has no transactions.
-func (s *sink) Prepare(context.Context, stream.Epoch) ([]byte, error) { return nil, nil }
+// Prepare waits until the broker has everything: MQTT has no transactions, so a checkpoint stands for what has been delivered.
+func (s *sink) Prepare(ctx context.Context, _ stream.Epoch) ([]byte, error) {
+	return nil, s.Flush(ctx)
+}
 
 // Commit has nothing to commit.
 func (s *sink) Commit(context.Context, stream.Epoch, []byte) error { return nil }

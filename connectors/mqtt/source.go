@@ -15,16 +15,18 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
-// source reads the messages of one session. Messages of QoS 1 and 2 are acknowledged when the task comes back for more.
+// source reads the messages of its sessions, a split each. Messages of QoS 1 and 2 are acknowledged when the checkpoint that contains them
+// is complete; without checkpoints, when the task comes back for more.
 type source struct {
 	table  *graph.TableSpec
 	ctx    *op.Context
 	dec    format.Decoder
 	refuse *format.Refuser
 	splits []op.Split
-	sess   *session
-	feed   *feed
-	meta   metadata
+	// parts are the splits' sessions, in their order.
+	parts []*part
+	feed  *feed
+	meta  metadata
 
 	// cur is the chunk being read, from at on.
 	cur *chunk
@@ -32,9 +34,19 @@ type source struct {
 	// acks are packets to be written; ackTo is the connection that the messages came on.
 	acks  []byte
 	ackTo *conn
-	// received holds the identifiers of QoS 2 messages between PUBREC and PUBREL: a repetition of one is not a new message.
+	// received holds, without checkpoints, the identifiers of QoS 2 messages between PUBREC and PUBREL: a repetition of one is not a new message.
 	received map[uint16]struct{}
 	timer    *time.Timer
+}
+
+// part is a split: a session, and with checkpoints what is not acknowledged.
+type part struct {
+	sess *session
+	// unacked is nil without checkpoints.
+	unacked  *inflight
+	throttle throttle
+	// from is the connection that something came on last.
+	from *conn
 }
 
 // metadata fills the metadata columns of a table; a column index is -1 when the table does not have it.
@@ -88,15 +100,36 @@ func (s *source) Open(ctx *op.Context, splits []op.Split) error {
 		}
 		subs[f] = set.qos
 	}
-	s.feed = newFeed()
-	s.sess = startSession(ctx, set, subs, s.feed)
+	for _, sp := range splits {
+		p := &part{}
+		if ctx.Checkpointing {
+			if p.unacked, err = decodeInflight(sp.Pos); err != nil {
+				return fmt.Errorf("%s: %w", sp.ID, err)
+			}
+		}
+		s.parts = append(s.parts, p)
+	}
+	s.warnLoss(set)
+	s.feed = newFeed(len(splits))
+	for i, sp := range splits {
+		s.parts[i].sess = startSession(ctx, set.forSession(ctx, s.table, sp.ID), subs, s.feed, i)
+	}
 	return nil
+}
+
+// warnLoss says what is missing for a recovery that loses nothing.
+func (s *source) warnLoss(set *settings) {
+	if !s.ctx.Checkpointing || set.qos == 0 || !set.clean && set.base != "" {
+		return
+	}
+	s.ctx.Log.Warn("mqtt messages that arrive while the job restarts are lost: the broker keeps no session",
+		"table", s.table.Name, "remedy", "set 'client-id' to a name of the table's own and 'clean-session' to 'false'")
 }
 
 // Poll decodes what has been read from the socket. It waits only when nothing has.
 func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op.Polled, error) {
 	s.sendAcks()
-	if s.sess == nil {
+	if len(s.parts) == 0 {
 		return op.Polled{Status: op.Idle}, s.idle(ctx, wait)
 	}
 	if s.cur == nil {
@@ -106,10 +139,11 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 		}
 	}
 	s.begin(b)
+	split := s.cur.from.split
 	var rows int
 	var err error
 	for err == nil {
-		if s.cur == nil && !s.tryNext() {
+		if s.cur == nil && !s.tryNext() || s.cur.from.split != split { // a batch is of one split
 			break
 		}
 		var full bool
@@ -121,7 +155,7 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 	if err == nil {
 		err = s.refuse.Flush()
 	}
-	return op.Polled{Status: op.More}, err
+	return op.Polled{Status: op.More, Split: split}, err
 }
 
 // idle waits without an input: a task without a split.
@@ -146,7 +180,7 @@ func (s *source) next(ctx context.Context, wait time.Duration) (bool, error) {
 	case c := <-s.feed.full:
 		s.cur, s.at = c, 0
 		return true, nil
-	case err := <-s.sess.fatal:
+	case err := <-s.feed.fatal:
 		return false, err
 	case <-s.timer.C:
 	case <-ctx.Done():
@@ -194,6 +228,7 @@ func (s *source) chunk(b *vec.Batch, rows int) (int, bool, error) {
 		s.sendAcks()
 		s.ackTo = c.from
 	}
+	s.arrived(c)
 	for ; c.skipped > 0; c.skipped-- {
 		if err := s.refuse.Refuse("mqtt", nil, errOversize); err != nil {
 			return rows, false, err
@@ -235,8 +270,30 @@ func (s *source) chunk(b *vec.Batch, rows int) (int, bool, error) {
 	return rows, rows >= vec.MaxRows, nil
 }
 
+// arrived looks at a chunk with the eyes of the session that it came from.
+func (s *source) arrived(c *chunk) {
+	p := s.parts[c.from.split]
+	if p.unacked == nil || s.at > 0 {
+		return
+	}
+	if p.from != c.from {
+		p.from = c.from
+		if !c.from.resumed {
+			p.unacked.forget(c.from)
+		}
+	}
+	if limit := p.throttle.onArrival(s.ctx.Clock.Now()); limit > 0 {
+		s.ctx.Log.Warn("the mqtt broker waits for acknowledgements, which are sent when a checkpoint is complete",
+			"table", s.table.Name, "unacknowledged", limit,
+			"remedy", "raise the broker's limit (Mosquitto: max_inflight_messages), or take checkpoints more often (execution.checkpointing.interval)")
+	}
+}
+
 // accept notes the acknowledgement and reports whether the message is new.
 func (s *source) accept(p publish) bool {
+	if f := s.parts[s.cur.from.split].unacked; f != nil && p.qos > 0 {
+		return f.take(p, s.cur.from)
+	}
 	switch p.qos {
 	case 1:
 		s.acks = appendAck(s.acks, 0x40, p.id)
@@ -257,6 +314,9 @@ func (s *source) released(frame []byte) {
 	}
 	id := binary.BigEndian.Uint16(frame[2:])
 	delete(s.received, id)
+	if f := s.parts[s.cur.from.split].unacked; f != nil {
+		f.released(id)
+	}
 	s.acks = appendAck(s.acks, 0x70, id)
 }
 
@@ -290,28 +350,59 @@ func (s *source) decode(b *vec.Batch, p publish) (int, error) {
 // sends at once, before the session counts as connected, and without its answers would send no more. Those of a connection that is gone are dropped: the
 // broker delivers such messages again.
 func (s *source) sendAcks() {
+	for _, p := range s.parts {
+		if p.unacked != nil {
+			s.unsent(p.unacked.repeat())
+		}
+	}
 	if len(s.acks) == 0 {
 		return
 	}
 	if s.ackTo != nil {
-		if _, err := s.ackTo.Write(s.acks); err != nil {
-			s.ctx.Log.Debug("acknowledgements were not sent", "reason", err.Error())
-		}
+		_, err := s.ackTo.Write(s.acks)
+		s.unsent(err)
 	}
 	s.acks = s.acks[:0]
 }
 
-// Snapshot returns the sessions: the broker keeps the position.
-func (s *source) Snapshot(stream.Epoch) ([]op.Split, error) { return s.splits, nil }
+func (s *source) unsent(err error) {
+	if err != nil {
+		s.ctx.Log.Debug("acknowledgements were not sent", "reason", err.Error())
+	}
+}
 
-// Commit has nothing to do: messages are acknowledged as they are processed.
-func (s *source) Commit(context.Context, stream.Epoch) error { return nil }
+// Snapshot returns the sessions with the messages that the broker may deliver again. What is to come it keeps itself.
+func (s *source) Snapshot(epoch stream.Epoch) ([]op.Split, error) {
+	out := make([]op.Split, len(s.splits))
+	for i, sp := range s.splits {
+		out[i].ID = sp.ID
+		if f := s.parts[i].unacked; f != nil {
+			f.close(epoch)
+			out[i].Pos = f.encode()
+		}
+	}
+	return out, nil
+}
+
+// Commit acknowledges what the epoch contains.
+func (s *source) Commit(_ context.Context, epoch stream.Epoch) error {
+	for _, p := range s.parts {
+		if p.unacked == nil {
+			continue
+		}
+		waiting := p.unacked.waiting(p.from)
+		s.unsent(p.unacked.commit(epoch))
+		p.throttle.onCommit(s.ctx.Clock.Now(), waiting)
+	}
+	return nil
+}
 
 func (s *source) Close() error {
-	if s.sess == nil {
-		return nil
-	}
 	s.sendAcks()
-	s.sess.close()
+	for _, p := range s.parts {
+		if p.sess != nil {
+			p.sess.close()
+		}
+	}
 	return nil
 }
