@@ -140,6 +140,8 @@ type Job struct {
 	// resumeAt is, in RESTARTING, when the pause is over; preparing says that it is, and that Restart went out.
 	resumeAt  stream.Time
 	preparing bool
+	// extraMS is added to the limit of the next deployment.
+	extraMS int64
 	// replanned: the job is restarting because its user wants it another way, not for a failure.
 	replanned bool
 }

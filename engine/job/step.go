@@ -13,9 +13,11 @@ type Event interface{ event() }
 // The events.
 type (
 	// Prepared says that it is known what there is to read, or to go on from, or why not. Parallelism is set when it has changed.
+	// ExtraMS is granted to the deployment, beyond its limit, for state that has to be brought there.
 	Prepared struct {
 		Failure     *Failure
 		Parallelism []int
+		ExtraMS     int64
 	}
 	// Short says that the job could not be placed now.
 	Short struct{ Reason string }
@@ -137,6 +139,7 @@ func (j *Job) prepared(now stream.Time, e Prepared) []Command {
 	if e.Parallelism != nil {
 		j.resize(e.Parallelism)
 	}
+	j.extraMS = e.ExtraMS
 	j.enter(now, Created)
 	return []Command{Place{}}
 }
@@ -152,7 +155,7 @@ func (j *Job) placed(now stream.Time, e Placed) []Command {
 		byTM[t.TaskManager] = append(byTM[t.TaskManager], r)
 	})
 	j.waiting = "deploying"
-	j.deadline = now + j.limits.DeployMS
+	j.deadline = now + j.limits.DeployMS + j.extraMS
 	var cmds []Command
 	for _, id := range j.taskManagers(func(*Task) bool { return true }) {
 		cmds = append(cmds, Deploy{TaskManager: id, Tasks: byTM[id]})
@@ -415,7 +418,7 @@ func (j *Job) tick(now stream.Time) []Command {
 			}
 		})
 		return j.fail(now, Failure{
-			Message: fmt.Sprintf("the task was not running %d s after its deployment", j.limits.DeployMS/1000),
+			Message: fmt.Sprintf("the task was not running %d s after its deployment", (j.limits.DeployMS+j.extraMS)/1000),
 			Task:    late, HasTask: found,
 		})
 	}

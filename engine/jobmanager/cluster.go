@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/schedule"
 	"github.com/bramble-stream/bramble/engine/serve"
@@ -50,6 +51,9 @@ func newCluster(jm *JobManager) *cluster {
 	c.startedAt = c.now()
 	if c.epoch = jm.cfg.LeaderEpoch; c.epoch == 0 {
 		c.epoch = c.startedAt
+	}
+	if jm.leader != nil {
+		c.epoch = int64(jm.leader.Epoch()) //nolint:gosec // counts starts
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -194,6 +198,9 @@ func (c *cluster) tick() {
 	for _, id := range slices.Clone(c.order) {
 		if r := c.jobs[id]; r != nil && r.machine.Deadline() <= c.now() {
 			c.apply(r, job.Tick{})
+		}
+		if r := c.jobs[id]; r != nil && r.ckpt != nil && r.ckpt.coord.Deadline() <= c.now() {
+			c.coordinate(r, checkpoint.Tick{})
 		}
 	}
 }

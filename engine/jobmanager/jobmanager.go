@@ -7,6 +7,7 @@ package jobmanager
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/bramble-stream/bramble/engine/blob"
+	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -70,6 +73,10 @@ type Config struct {
 	Limits job.Limits
 	// HistoryMax is how many ended jobs are remembered (100).
 	HistoryMax int
+	// CheckpointDir is where checkpoints go, as a URI; "" takes none, and a job that loses a task fails. Storage opens further kinds of
+	// locations beside directories.
+	CheckpointDir string
+	Storage       blob.Openers
 	// FlinkNames adds Flink's metric names.
 	FlinkNames bool
 }
@@ -111,14 +118,21 @@ type JobManager struct {
 	// stopped is closed when the loop has ended.
 	stopped chan struct{}
 	// work counts the goroutines that outlive the call that started them: prepares and stream readers.
-	work  sync.WaitGroup
-	ready atomic.Bool
+	work sync.WaitGroup
+	// storage and leader are nil without checkpoints; leader is set by Run. fenced receives when another one leads.
+	storage blob.Store
+	leader  *ckptstore.Leader
+	fenced  chan struct{}
+	ready   atomic.Bool
 }
 
 // New opens the listeners.
 func New(cfg Config) (*JobManager, error) {
 	cfg.setDefaults()
-	jm := &JobManager{cfg: cfg, calls: make(chan func(*cluster), callsQueued), stopped: make(chan struct{})}
+	jm := &JobManager{cfg: cfg, calls: make(chan func(*cluster), callsQueued), stopped: make(chan struct{}), fenced: make(chan struct{}, 1)}
+	if err := jm.openStorage(); err != nil {
+		return nil, err
+	}
 	for _, l := range []struct {
 		to   *net.Listener
 		port int
@@ -168,6 +182,10 @@ func (jm *JobManager) Address() string {
 
 // Run serves until ctx ends; that is not an error. It may be called once.
 func (jm *JobManager) Run(ctx context.Context) error {
+	if err := jm.lead(ctx); err != nil {
+		jm.closeListeners()
+		return err
+	}
 	c := newCluster(jm)
 	g, ctx := errgroup.WithContext(ctx)
 	server := grpc.NewServer(serve.ServerOptions()...)
@@ -208,10 +226,42 @@ func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
 			f(c)
 		case <-tick.C:
 			c.tick()
+		case <-jm.fenced:
+			return errors.New("another jobmanager leads: it has the same checkpoint directory")
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// openStorage opens the place of checkpoints, without waiting for it.
+func (jm *JobManager) openStorage() error {
+	if jm.cfg.CheckpointDir == "" {
+		return nil
+	}
+	s, err := blob.Open(context.Background(), jm.cfg.CheckpointDir, blob.Options{}, jm.cfg.Storage)
+	if err != nil {
+		return fmt.Errorf("checkpoint storage: %w", err)
+	}
+	jm.storage = blob.Retry(s, blob.RetryOptions{Random: jm.random})
+	return nil
+}
+
+// lead takes the leadership over what is in checkpoint storage: whoever had it before can complete no checkpoint any more.
+func (jm *JobManager) lead(ctx context.Context) error {
+	if jm.storage == nil {
+		return nil
+	}
+	var nonce [16]byte
+	if _, err := io.ReadFull(jm.cfg.Rand, nonce[:]); err != nil {
+		return fmt.Errorf("make a nonce: %w", err)
+	}
+	var err error
+	if jm.leader, err = ckptstore.Lead(ctx, jm.storage, net.JoinHostPort(jm.cfg.BindHost, strconv.Itoa(jm.RPCPort())), hex.EncodeToString(nonce[:])); err != nil {
+		return fmt.Errorf("checkpoint storage %s: %w", jm.cfg.CheckpointDir, err)
+	}
+	jm.cfg.Log.Info("leading", "checkpoint_dir", jm.cfg.CheckpointDir, "leader_epoch", jm.leader.Epoch())
+	return nil
 }
 
 // do runs f in the loop and waits for it.

@@ -21,6 +21,11 @@ var (
 	descJobs           = prometheus.NewDesc("bramble_jobmanager_jobs", "Jobs by state; ended ones as far as they are remembered.", []string{"state"}, nil)
 	descUptime         = prometheus.NewDesc("bramble_job_uptime_seconds", "How long the job has been running.", jobLabels, nil)
 	descRestarts       = prometheus.NewDesc("bramble_job_restarts_total", "How often the job was started again after a failure.", jobLabels, nil)
+	descCheckpoints    = prometheus.NewDesc("bramble_checkpoints_total", "Checkpoints that have completed, and that have failed.", append(jobLabels, "status"), nil)
+
+	descCheckpointDuration = prometheus.NewDesc("bramble_checkpoint_duration_seconds", "How long the latest completed checkpoint took.", jobLabels, nil)
+	descCheckpointSize     = prometheus.NewDesc("bramble_checkpoint_size_bytes", "The size of the latest completed checkpoint.", jobLabels, nil)
+	descCheckpointLast     = prometheus.NewDesc("bramble_checkpoint_last_completed_timestamp_seconds", "When the latest completed checkpoint ended.", jobLabels, nil)
 
 	flinkTaskManagers   = prometheus.NewDesc("flink_jobmanager_numRegisteredTaskManagers", "Flink's name of bramble_jobmanager_taskmanagers.", nil, nil)
 	flinkSlots          = prometheus.NewDesc("flink_jobmanager_taskSlotsTotal", "Flink's name of bramble_jobmanager_slots_total.", nil, nil)
@@ -40,7 +45,8 @@ func (jm *JobManager) Collector() prometheus.Collector { return &collector{jm: j
 
 // Describe implements prometheus.Collector.
 func (*collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descTaskManagers, descSlots, descSlotsAvailable, descJobs, descUptime, descRestarts} {
+	for _, d := range []*prometheus.Desc{descTaskManagers, descSlots, descSlotsAvailable, descJobs, descUptime, descRestarts, descCheckpoints,
+		descCheckpointDuration, descCheckpointSize, descCheckpointLast} {
 		ch <- d
 	}
 }
@@ -62,13 +68,27 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 			if !s.Ended() {
 				live++
 			}
+			if k := r.ckpt; k != nil && !s.Ended() {
+				count := func(status string, n int64) {
+					all = append(all, prometheus.MustNewConstMetric(descCheckpoints, prometheus.CounterValue, float64(n), r.id, r.name(), status))
+				}
+				count("completed", k.completed)
+				count("failed", k.failed)
+				if k.completed > 0 {
+					gauge(descCheckpointDuration, float64(k.last.EndedMS-k.last.TriggeredMS)/1000, r.id, r.name())
+					gauge(descCheckpointSize, float64(k.last.SizeBytes), r.id, r.name())
+					gauge(descCheckpointLast, float64(k.last.EndedMS)/1000, r.id, r.name())
+				}
+			}
+			if !s.Ended() {
+				all = append(all, prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(r.attempt()-1), r.id, r.name()))
+			}
 			if s == job.Running {
 				ms := float64(c.now() - r.machine.Since(job.Running))
 				gauge(descUptime, ms/1000, r.id, r.name())
-				all = append(all, prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, attempt-1, r.id, r.name()))
 				if m.jm.cfg.FlinkNames {
 					gauge(flinkUptime, ms, r.id, r.name())
-					gauge(flinkRestarts, attempt-1, r.id, r.name())
+					gauge(flinkRestarts, float64(r.attempt()-1), r.id, r.name())
 				}
 			}
 		}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -15,15 +18,14 @@ import (
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
-// attempt is the only one: a job is not started again after a failure.
-const attempt = 1
-
 // running is a job, also one that has ended. It belongs to the loop.
 type running struct {
-	id          string
-	planned     *Planned
-	graphJSON   []byte
-	machine     *job.Job
+	id        string
+	planned   *Planned
+	graphJSON []byte
+	machine   *job.Job
+	// ckpt is nil without checkpoint storage.
+	ckpt        *checkpoints
 	submittedAt stream.Time
 	// placing says that the job wants slots.
 	placing bool
@@ -50,7 +52,8 @@ type slot struct {
 // healthMax bounds the components that a job reports on.
 const healthMax = 256
 
-func newRunning(id string, p *Planned, now stream.Time, limits job.Limits) (*running, error) {
+func (jm *JobManager) newRunning(id string, p *Planned) (*running, error) {
+	now := jm.cfg.Clock.Now().UnixMilli()
 	data, err := json.Marshal(p.Graph)
 	if err != nil {
 		return nil, fmt.Errorf("encode the job graph: %w", err)
@@ -66,9 +69,16 @@ func newRunning(id string, p *Planned, now stream.Time, limits job.Limits) (*run
 		r.metrics = append(r.metrics, make([]*pb.TaskMetrics, v.Parallelism))
 		r.splits = append(r.splits, make([][]op.Split, v.Parallelism))
 	}
-	r.machine = job.New(now, parallelism, limits, job.Strategy{})
+	strategy, ckpt, err := jm.faultTolerance(id, p.Graph, data)
+	if err != nil {
+		return nil, err
+	}
+	r.machine, r.ckpt = job.New(now, parallelism, jm.cfg.Limits, strategy), ckpt
 	return r, nil
 }
+
+// attempt is the present one, as messages have it.
+func (r *running) attempt() int32 { return int32(r.machine.Attempt()) } //nolint:gosec // small
 
 func (r *running) name() string { return r.planned.Graph.Name }
 
@@ -195,6 +205,7 @@ func (c *cluster) apply(r *running, e job.Event) {
 	cmds := r.machine.Step(c.now(), e)
 	if after := r.machine.State(); after != before {
 		c.logState(r, after)
+		c.jobEntered(r, after)
 	}
 	r.notify()
 	for _, cmd := range cmds {
@@ -206,10 +217,12 @@ func (c *cluster) apply(r *running, e job.Event) {
 			c.deploy(r, cmd)
 		case job.Start:
 			c.command(cmd.TaskManager, &pb.ConnectResponse{Message: &pb.ConnectResponse_Start{
-				Start: &pb.Start{LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt},
+				Start: &pb.Start{LeaderEpoch: c.epoch, JobId: r.id, Attempt: r.attempt()},
 			}})
 		case job.Stop:
 			c.stopTasks(r, cmd.TaskManager)
+		case job.Restart:
+			c.restart(r)
 		case job.End:
 			c.ended(r)
 		}
@@ -218,7 +231,10 @@ func (c *cluster) apply(r *running, e job.Event) {
 
 func (c *cluster) logState(r *running, s job.State) {
 	log := c.jm.cfg.Log.With("job_id", r.id, "job_name", r.name(), "state", s.String())
-	if failures := r.machine.Failures(); len(failures) > 0 && (s == job.Failing || s == job.Failed) {
+	if failures := r.machine.Failures(); len(failures) > 0 && s == job.Restarting {
+		log.Warn("job state", "cause", failures[0].Message, "operator", failures[0].Operator, "taskmanager", failures[0].TaskManager)
+		return
+	} else if len(failures) > 0 && (s == job.Failing || s == job.Failed) {
 		log.Error("job state", "cause", failures[0].Message, "operator", failures[0].Operator, "taskmanager", failures[0].TaskManager)
 		return
 	}
@@ -232,12 +248,40 @@ func (c *cluster) command(taskManager string, msg *pb.ConnectResponse) {
 	}
 }
 
+// restart gives the slots back and finds out what the next attempt goes on from.
+func (c *cluster) restart(r *running) {
+	r.placing = false
+	c.release(r)
+	for i := range r.metrics {
+		clear(r.metrics[i])
+	}
+	r.health = nil
+	c.placeWaiting()
+	if r.ckpt == nil {
+		c.apply(r, job.Prepared{})
+		return
+	}
+	c.coordinate(r, checkpoint.Restart{})
+}
+
 func (c *cluster) deploy(r *running, cmd job.Deploy) {
-	d := &pb.Deploy{LeaderEpoch: c.epoch, JobId: r.id, JobName: r.name(), Attempt: attempt, GraphJson: r.graphJSON}
+	d := &pb.Deploy{LeaderEpoch: c.epoch, JobId: r.id, JobName: r.name(), Attempt: r.attempt(), GraphJson: r.graphJSON}
+	if r.ckpt != nil {
+		d.CheckpointDir, d.Checkpointing = c.jm.cfg.CheckpointDir, r.ckpt.cfg.IntervalMS > 0
+		if p := r.ckpt.restore; p != nil {
+			d.Restore = &pb.Restore{Epoch: uint64(p.epoch)}
+		}
+	}
 	for _, ref := range cmd.Tasks {
 		t := &pb.DeployTask{Task: r.taskID(ref), Slot: int32(r.slots[r.tasks[ref.Vertex][ref.Index]].index)} //nolint:gosec // small
 		for _, s := range r.splits[ref.Vertex][ref.Index] {
 			t.Splits = append(t.Splits, &pb.Split{SplitId: s.ID, Position: s.Pos})
+		}
+		if d.Restore != nil {
+			if err := r.ckpt.restore.fill(t, r.planned.Graph.Vertices[ref.Vertex]); err != nil {
+				c.apply(r, job.Deployed{TaskManager: cmd.TaskManager, Failure: &job.Failure{Message: err.Error()}})
+				return
+			}
 		}
 		d.Tasks = append(d.Tasks, t)
 	}
@@ -250,11 +294,16 @@ func (c *cluster) deploy(r *running, cmd job.Deploy) {
 			d.Locations = append(d.Locations, l)
 		}
 	}
+	if n := proto.Size(d); n > serve.MessageBytesMax-1<<20 {
+		msg := fmt.Sprintf("what taskmanager %s would have to be told to build takes %d bytes, too many for a message", cmd.TaskManager, n)
+		c.apply(r, job.Deployed{TaskManager: cmd.TaskManager, Failure: &job.Failure{Message: msg}})
+		return
+	}
 	c.command(cmd.TaskManager, &pb.ConnectResponse{Message: &pb.ConnectResponse_Deploy{Deploy: d}})
 }
 
 func (c *cluster) stopTasks(r *running, taskManager string) {
-	msg := &pb.Cancel{LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt}
+	msg := &pb.Cancel{LeaderEpoch: c.epoch, JobId: r.id, Attempt: r.attempt()}
 	for v, tasks := range r.machine.Tasks() {
 		for i, t := range tasks {
 			if t.TaskManager == taskManager && !t.State.Ended() {

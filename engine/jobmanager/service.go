@@ -65,9 +65,9 @@ func (s *jobService) SubmitJob(ctx context.Context, req *pb.SubmitJobRequest) (*
 	if _, err := io.ReadFull(s.jm.cfg.Rand, raw[:]); err != nil {
 		return nil, status.Errorf(codes.Internal, "make a job ID: %v", err)
 	}
-	r, err := newRunning(hex.EncodeToString(raw[:]), p, s.jm.cfg.Clock.Now().UnixMilli(), s.jm.cfg.Limits)
+	r, err := s.jm.newRunning(hex.EncodeToString(raw[:]), p)
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	err = s.do(ctx, func(c *cluster) error {
 		if err := c.submit(r); err != nil {

@@ -125,16 +125,23 @@ func (c *cluster) receive(m *member, msg *pb.ConnectRequest) {
 		}
 	case *pb.ConnectRequest_Health:
 		c.onHealth(msg.Health)
+	case *pb.ConnectRequest_CheckpointAck:
+		c.onAck(msg.CheckpointAck)
+	case *pb.ConnectRequest_CheckpointDecline:
+		c.onDecline(msg.CheckpointDecline)
+	case *pb.ConnectRequest_EndOfInput:
+		c.onEndOfInput(msg.EndOfInput)
 	case *pb.ConnectRequest_Register: // only as the first message
 	}
 }
 
 // current is the job that a message is about, nil when it is about the past.
 func (c *cluster) current(id string, messageAttempt int32) *running {
-	if messageAttempt != attempt {
+	r := c.jobs[id]
+	if r == nil || messageAttempt != r.attempt() {
 		return nil
 	}
-	return c.jobs[id]
+	return r
 }
 
 func (c *cluster) onDeployed(m *member, msg *pb.DeployResult) {
@@ -168,6 +175,9 @@ func (c *cluster) onTaskState(m *member, msg *pb.TaskStateChange) {
 	e := job.TaskChanged{Task: ref, State: state}
 	if state == job.TaskFailed {
 		e.Failure = r.failureOf(msg.Failure, msg.Task, m)
+	}
+	if state == job.TaskFinished && !r.machine.Tasks()[ref.Vertex][ref.Index].State.Ended() {
+		c.taskFinished(r, ref)
 	}
 	c.apply(r, e)
 }

@@ -50,7 +50,8 @@ func (r *running) summary() *pb.JobSummary {
 	total, running := m.Count(job.TaskRunning)
 	_, finished := m.Count(job.TaskFinished)
 	s := &pb.JobSummary{
-		JobId: r.id, Name: r.name(), State: jobStates[m.State()], WaitingReason: m.Waiting(),
+		Restarts: r.attempt() - 1,
+		JobId:    r.id, Name: r.name(), State: jobStates[m.State()], WaitingReason: m.Waiting(),
 		SubmittedAtMs: r.submittedAt, RunningAtMs: m.Since(job.Running),
 		TasksTotal: int32(total), TasksRunning: int32(running), TasksFinished: int32(finished), //nolint:gosec // small
 	}
@@ -66,7 +67,7 @@ func (r *running) summary() *pb.JobSummary {
 func (r *running) detail() *pb.JobDetail {
 	d := &pb.JobDetail{
 		Summary: r.summary(), Health: r.sortedHealth(), Config: map[string]string{},
-		Warnings: r.planned.Warnings, Plan: r.planned.Physical,
+		Warnings: r.planned.Warnings, Plan: r.planned.Physical, Checkpoints: r.ckpt.view(r),
 	}
 	for k, v := range r.planned.Graph.Config {
 		d.Config[k] = v
@@ -79,13 +80,16 @@ func (r *running) detail() *pb.JobDetail {
 		vd := &pb.VertexDetail{VertexId: v.ID, Name: v.Name, Parallelism: int32(v.Parallelism), Totals: sum(r.metrics[i])} //nolint:gosec // small
 		for k, t := range tasks[i] {
 			vd.Tasks = append(vd.Tasks, &pb.TaskDetail{
-				Index: int32(k), Attempt: attempt, State: taskStatesBack[t.State], TaskmanagerId: t.TaskManager, //nolint:gosec // small
+				Index: int32(k), Attempt: r.attempt(), State: taskStatesBack[t.State], TaskmanagerId: t.TaskManager, //nolint:gosec // small
 				StartedAtMs: t.StartedAt, EndedAtMs: t.EndedAt, Metrics: r.metrics[i][k],
 			})
 		}
 		d.Vertices = append(d.Vertices, vd)
 	}
 	for _, f := range r.machine.Failures() {
+		d.Exceptions = append(d.Exceptions, r.exception(f))
+	}
+	for _, f := range r.machine.Past() {
 		d.Exceptions = append(d.Exceptions, r.exception(f))
 	}
 	return d
@@ -102,7 +106,7 @@ func isSecret(key string) bool {
 func (r *running) exception(f job.Failure) *pb.JobException {
 	e := &pb.JobException{
 		AtMs: f.At, Message: f.Message, TaskmanagerId: f.TaskManager, Operator: f.Operator,
-		Line: int32(f.Line), Column: int32(f.Column), //nolint:gosec // of a script
+		Line: int32(f.Line), Column: int32(f.Column), Attempt: int32(f.Attempt), //nolint:gosec // of a script
 	}
 	if f.HasTask {
 		v := r.planned.Graph.Vertices[f.Task.Vertex]

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/exchange"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -52,8 +53,9 @@ type jobRun struct {
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 	// live counts tasks that have not ended.
-	live    atomic.Int32
-	started bool
+	live     atomic.Int32
+	started  bool
+	durables *durables
 }
 
 // taskRun is a task of it.
@@ -65,6 +67,12 @@ type taskRun struct {
 	// reports is set before Run: what New tells is not passed on.
 	reports bool
 	rates   rates
+	// commands and uploads are what the task is told, and what it says at checkpoints.
+	commands, uploads lane
+	// downloads are the files of keyed state to begin with, by operator.
+	downloads map[string][]download
+	// known are files that storage has, by the name that snapshots list. Uploads own it.
+	known map[string]checkpoint.File
 }
 
 // errCancelled is the cause of the end of tasks that were told to stop.
@@ -88,6 +96,18 @@ func (x *executor) obey(msg *pb.ConnectResponse) {
 	case *pb.ConnectResponse_Cancel:
 		if x.leads(m.Cancel.LeaderEpoch) {
 			x.cancel(m.Cancel)
+		}
+	case *pb.ConnectResponse_TriggerCheckpoint:
+		if x.leads(m.TriggerCheckpoint.LeaderEpoch) {
+			x.trigger(m.TriggerCheckpoint)
+		}
+	case *pb.ConnectResponse_AbortCheckpoint:
+		if x.leads(m.AbortCheckpoint.LeaderEpoch) {
+			x.abortCheckpoint(m.AbortCheckpoint)
+		}
+	case *pb.ConnectResponse_CommitCheckpoint:
+		if x.leads(m.CommitCheckpoint.LeaderEpoch) {
+			x.commitCheckpoint(m.CommitCheckpoint)
 		}
 	case *pb.ConnectResponse_Accepted, *pb.ConnectResponse_Heartbeat:
 	}
@@ -127,10 +147,13 @@ func (x *executor) build(d *pb.Deploy) (*jobRun, *pb.TaskFailure) {
 	if err != nil {
 		return nil, &pb.TaskFailure{Message: err.Error()}
 	}
+	if j.durables, err = x.durablesOf(d); err != nil {
+		return nil, &pb.TaskFailure{Message: err.Error()}
+	}
 	j.ctx, j.cancel = context.WithCancelCause(x.ctx)
 	peers := newPeers(j.graph, d.Locations)
 	for _, dt := range d.Tasks {
-		t, err := x.buildTask(j, dt, settings, peers)
+		t, err := x.buildTask(j, d, dt, settings, peers)
 		if err != nil {
 			for _, built := range j.tasks {
 				built.task.Close()
@@ -151,17 +174,24 @@ func (x *executor) build(d *pb.Deploy) (*jobRun, *pb.TaskFailure) {
 	return j, nil
 }
 
-func (x *executor) buildTask(j *jobRun, dt *pb.DeployTask, s settings, peers *peers) (*taskRun, error) {
+func (x *executor) buildTask(j *jobRun, d *pb.Deploy, dt *pb.DeployTask, s settings, peers *peers) (*taskRun, error) {
 	vertex, ok := peers.vertexOf[dt.GetTask().GetVertexId()]
 	if !ok || int(dt.Task.Index) >= j.graph.Vertices[vertex].Parallelism {
 		return nil, fmt.Errorf("the job graph has no task %s/%d", dt.GetTask().GetVertexId(), dt.GetTask().GetIndex())
 	}
-	t := &taskRun{job: j, id: dt.Task, vertex: j.graph.Vertices[vertex]}
+	tm := x.tm
+	t := &taskRun{
+		job: j, id: dt.Task, vertex: j.graph.Vertices[vertex], downloads: map[string][]download{}, known: map[string]checkpoint.File{},
+		commands: lane{wg: &tm.lanes}, uploads: lane{wg: &tm.lanes},
+	}
 	var splits []op.Split
 	for _, sp := range dt.Splits {
 		splits = append(splits, op.Split{ID: sp.SplitId, Pos: sp.Position})
 	}
-	tm := x.tm
+	restore, err := t.restoreOf(d, dt, tm.jobDir(j.key))
+	if err != nil {
+		return nil, err
+	}
 	cfg := task.Config{
 		JobID: j.key.id, Graph: j.graph, Vertex: vertex, Index: int(dt.Task.Index), Attempt: int(j.key.attempt), TaskManager: tm.ID(),
 		Builders: tm.cfg.Builders, Splits: splits, Clock: tm.cfg.Clock, Log: tm.cfg.Log, Location: s.location, Rand: tm.cfg.Rand,
@@ -169,15 +199,26 @@ func (x *executor) buildTask(j *jobRun, dt *pb.DeployTask, s settings, peers *pe
 		Connect:  tm.net.connectFunc(j, peers),
 		OnState:  func(c task.StateChange) { x.onState(t, c) },
 		OnHealth: func(h task.Health) { x.onHealth(t, h) },
+		Restore:  restore, Checkpointing: d.Checkpointing,
 	}
+	if d.CheckpointDir != "" {
+		cfg.OnSnapshot = func(s task.Snapshot) { x.onSnapshot(t, s) }
+		cfg.OnEndOfInput = func() { x.onEndOfInput(t) }
+	}
+	storeBytes := tm.budget.StoreBytes / int64(tm.cfg.Slots) / int64(statefulVertices(j.graph))
 	cfg.OpenState = func(info op.TaskInfo, merge state.MergeFunc) (state.Store, error) {
 		dir := filepath.Join(tm.jobDir(j.key), info.OperatorID+"-"+strconv.Itoa(info.Index))
 		if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
-		return tm.cfg.OpenState(dir, info, tm.budget.StoreBytes/int64(tm.cfg.Slots)/int64(statefulVertices(j.graph)), merge)
+		return tm.cfg.OpenState(dir, info, storeBytes, merge)
 	}
-	var err error
+	cfg.OpenStateOn = func(info op.TaskInfo, merge state.MergeFunc, dir string) (state.Store, error) {
+		if err := t.fetch(j.ctx, info.OperatorID); err != nil {
+			return nil, err
+		}
+		return tm.cfg.OpenState(dir, info, storeBytes, merge)
+	}
 	t.task, err = task.New(cfg)
 	return t, err
 }
@@ -255,9 +296,11 @@ func (x *executor) drop(j *jobRun) {
 	j.cancel(nil)
 	x.tm.net.withdraw(j)
 	x.tm.untrack(j.tasks)
-	if err := os.RemoveAll(filepath.Dir(x.tm.jobDir(j.key))); err != nil {
+	dir := x.tm.jobDir(j.key)
+	if err := os.RemoveAll(dir); err != nil {
 		x.tm.cfg.Log.Warn("state not removed", "job_id", j.key.id, "error", err)
 	}
+	_ = os.Remove(filepath.Dir(dir)) // stays while the next attempt is in it
 }
 
 // wait lets all tasks end, after their context has, and returns how many there were.
@@ -286,6 +329,8 @@ func (x *executor) wait() int {
 	}
 	return n
 }
+
+func opSplit(s checkpoint.Split) op.Split { return op.Split{ID: s.ID, Pos: s.Pos} }
 
 // onState passes a task's state on. It runs on the task's goroutine.
 func (x *executor) onState(t *taskRun, c task.StateChange) {

@@ -185,7 +185,7 @@ func (tm *TaskManager) act(parent, ctx context.Context, stream pb.TaskManagerSer
 	defer func() {
 		stopTasks(errSessionOver)
 		if n := x.wait(); n > 0 && parent.Err() == nil {
-			tm.cfg.Log.Warn("tasks cancelled: this version does not carry on without its jobmanager", "tasks", n)
+			tm.cfg.Log.Warn("tasks cancelled: they do not carry on without their jobmanager", "tasks", n)
 		}
 	}()
 	heartbeat := time.NewTicker(max(time.Duration(accepted.HeartbeatIntervalMs)*time.Millisecond, time.Millisecond))

@@ -1,8 +1,8 @@
 // Package taskmanager offers slots to a jobmanager and runs tasks in them: it registers, builds and runs what it is told to, lets tasks of
 // other taskmanagers send to its own, and reports states, health and counters. It decides nothing about jobs.
 //
-// One goroutine a session (the connection to a jobmanager) obeys and sends; each task has its own. When the session ends its tasks
-// are cancelled: there is no recovery yet that they could carry on with.
+// One goroutine a session (the connection to a jobmanager) obeys and sends; each task has its own, and what it says at checkpoints is
+// uploaded beside. When the session ends its tasks are cancelled: the jobmanager starts them anew from a checkpoint.
 package taskmanager
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/state"
@@ -45,13 +46,16 @@ type Config struct {
 	// MemoryBytes is the budget (256 MiB); see BudgetOf. The caller sets Go's limit: it belongs to the process.
 	MemoryBytes int64
 	// DataDir holds the tasks' state; "" means a temporary directory that is removed at the end.
-	DataDir   string
-	Builders  task.Builders
+	DataDir  string
+	Builders task.Builders
+	// OpenState also opens a directory that holds the files of a snapshot, with that content.
 	OpenState OpenStateFunc
-	Version   string
-	Log       *slog.Logger
-	Clock     op.Clock
-	Rand      io.Reader
+	// Storage opens further kinds of checkpoint storage, beside directories.
+	Storage blob.Openers
+	Version string
+	Log     *slog.Logger
+	Clock   op.Clock
+	Rand    io.Reader
 	// FlinkNames adds Flink's metric names.
 	FlinkNames bool
 }
@@ -66,6 +70,8 @@ type TaskManager struct {
 	dir           string
 	data, metrics net.Listener
 	net           *network
+	// lanes are the goroutines of checkpoints.
+	lanes sync.WaitGroup
 	// suffix tells apart processes that follow each other at one address.
 	suffix string
 	ready  atomic.Bool
@@ -143,6 +149,7 @@ func (tm *TaskManager) Run(ctx context.Context) (err error) {
 	}
 	g.Go(func() error { return tm.register(ctx) })
 	err = g.Wait()
+	tm.joinLanes()
 	tm.cfg.Log.Info("taskmanager stopped")
 	return err
 }

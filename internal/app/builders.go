@@ -3,8 +3,9 @@ package app
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	_ "time/tzdata" // a Pi's image, or a container, may have no time zones
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -95,10 +96,15 @@ func sinks(connectors map[string]*op.Connector) task.Builder {
 	}
 }
 
-// OpenState opens the store of an operator in a task: Pebble, in a directory that goes when the task has ended.
+// OpenState opens the store of an operator in a task: Pebble, in a directory that goes when the task has ended. Snapshots of two stores have
+// no file name in common: attempt and taskmanager are in it.
 func OpenState(dir string, info op.TaskInfo, memoryBytes int64, merge state.MergeFunc) (state.Store, error) {
+	instance := fmt.Sprintf("%s-%d-%d", info.OperatorID, info.Index, info.Attempt)
+	if info.TaskManager != "" {
+		instance += fmt.Sprintf("-%016x", xxh3.HashString(info.TaskManager))
+	}
 	return pebble.Open(pebble.Options{
-		Dir: dir, Instance: info.OperatorID + "-" + strconv.Itoa(info.Index) + "-" + strconv.Itoa(info.Attempt), Merge: merge,
+		Dir: dir, Instance: instance, Merge: merge,
 		MemoryBytes: max(memoryBytes, pebble.MinMemoryBytes),
 	})
 }

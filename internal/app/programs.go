@@ -51,6 +51,7 @@ func JobManagerCommand() *cobra.Command {
 	fs.IntVar(&cfg.HTTPPort, "http-port", DefaultHTTPPort, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
 	fs.StringVar(&dataDir, "data-dir", "", "directory for what outlives a restart: the leader epoch (none by default)")
+	fs.StringVar(&cfg.CheckpointDir, "checkpoint-dir", "", "where checkpoints go, file:///…: a directory that all taskmanagers share\n(none by default: a job that loses a task fails)")
 	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
 	logs.Add(fs, "info")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

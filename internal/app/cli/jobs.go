@@ -91,7 +91,7 @@ func follow(ctx context.Context, cl *client.Client, id string, w io.Writer, wait
 	err := cl.Watch(ctx, id, func(u *pb.WatchJobResponse) bool {
 		look(u)
 		return wait || u.Summary.State == pb.JobState_JOB_STATE_INITIALIZING || u.Summary.State == pb.JobState_JOB_STATE_CREATED ||
-			u.Summary.State == pb.JobState_JOB_STATE_FAILING
+			u.Summary.State == pb.JobState_JOB_STATE_FAILING || u.Summary.State == pb.JobState_JOB_STATE_RESTARTING
 	})
 	if err != nil || wait || last == nil || ended(last.Summary.State) {
 		return last, err
@@ -209,6 +209,9 @@ func (c *cli) printStatus(j *pb.JobDetail) {
 		fmt.Fprintf(c.out, "Waiting    %s\n", s.WaitingReason)
 	}
 	fmt.Fprintf(c.out, "Submitted  %s\n", clock(s.SubmittedAtMs))
+	if s.Restarts > 0 {
+		fmt.Fprintf(c.out, "Restarts   %d\n", s.Restarts)
+	}
 	if s.EndedAtMs != 0 {
 		fmt.Fprintf(c.out, "Ended      %s, after %s\n", clock(s.EndedAtMs), duration(s.EndedAtMs-s.SubmittedAtMs))
 	}
@@ -221,6 +224,7 @@ func (c *cli) printStatus(j *pb.JobDetail) {
 			}
 		}
 	}
+	c.printCheckpoints(j.Checkpoints)
 	if len(j.Health) > 0 {
 		fmt.Fprintln(c.out, "\nOutside systems")
 		for _, h := range j.Health {
@@ -261,6 +265,9 @@ func exceptionPlace(e *pb.JobException) string {
 	}
 	if e.TaskmanagerId != "" {
 		parts = append(parts, "on "+e.TaskmanagerId)
+	}
+	if e.Attempt > 1 {
+		parts = append(parts, fmt.Sprintf("attempt %d", e.Attempt))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -383,7 +383,8 @@ type JobDetail struct {
 	// Remarks of the planner.
 	Warnings []string `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// The physical plan as text; secrets are left out.
-	Plan          string `protobuf:"bytes,7,opt,name=plan,proto3" json:"plan,omitempty"`
+	Plan          string       `protobuf:"bytes,7,opt,name=plan,proto3" json:"plan,omitempty"`
+	Checkpoints   *Checkpoints `protobuf:"bytes,8,opt,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -467,6 +468,315 @@ func (x *JobDetail) GetPlan() string {
 	return ""
 }
 
+func (x *JobDetail) GetCheckpoints() *Checkpoints {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+// Checkpoints are those of a job; absent when it takes none.
+type Checkpoints struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	IntervalMs int64                  `protobuf:"varint,1,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	Completed  int64                  `protobuf:"varint,2,opt,name=completed,proto3" json:"completed,omitempty"`
+	Failed     int64                  `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	// What the present attempt went on from, 0 for the beginning.
+	RestoredEpoch uint64 `protobuf:"varint,4,opt,name=restored_epoch,json=restoredEpoch,proto3" json:"restored_epoch,omitempty"`
+	// In progress and the latest, newest first.
+	History       []*Checkpoint `protobuf:"bytes,5,rep,name=history,proto3" json:"history,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoints) Reset() {
+	*x = Checkpoints{}
+	mi := &file_bramble_v1_job_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoints) ProtoMessage() {}
+
+func (x *Checkpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_job_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoints.ProtoReflect.Descriptor instead.
+func (*Checkpoints) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Checkpoints) GetIntervalMs() int64 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *Checkpoints) GetCompleted() int64 {
+	if x != nil {
+		return x.Completed
+	}
+	return 0
+}
+
+func (x *Checkpoints) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Checkpoints) GetRestoredEpoch() uint64 {
+	if x != nil {
+		return x.RestoredEpoch
+	}
+	return 0
+}
+
+func (x *Checkpoints) GetHistory() []*Checkpoint {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+// Checkpoint is one checkpoint or savepoint.
+type Checkpoint struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Epoch     uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Savepoint bool                   `protobuf:"varint,2,opt,name=savepoint,proto3" json:"savepoint,omitempty"`
+	// IN_PROGRESS, COMPLETED or FAILED.
+	Status        string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	TriggeredAtMs int64  `protobuf:"varint,4,opt,name=triggered_at_ms,json=triggeredAtMs,proto3" json:"triggered_at_ms,omitempty"`
+	EndedAtMs     int64  `protobuf:"varint,5,opt,name=ended_at_ms,json=endedAtMs,proto3" json:"ended_at_ms,omitempty"`
+	// All of it, and what had to be uploaded.
+	SizeBytes int64  `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	NewBytes  int64  `protobuf:"varint,7,opt,name=new_bytes,json=newBytes,proto3" json:"new_bytes,omitempty"`
+	Path      string `protobuf:"bytes,8,opt,name=path,proto3" json:"path,omitempty"`
+	// Why it failed.
+	Reason     string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	TasksTotal int32  `protobuf:"varint,10,opt,name=tasks_total,json=tasksTotal,proto3" json:"tasks_total,omitempty"`
+	// Those that have done their part, in that order.
+	Tasks         []*CheckpointTask `protobuf:"bytes,11,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_bramble_v1_job_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_job_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Checkpoint) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetSavepoint() bool {
+	if x != nil {
+		return x.Savepoint
+	}
+	return false
+}
+
+func (x *Checkpoint) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetTriggeredAtMs() int64 {
+	if x != nil {
+		return x.TriggeredAtMs
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetEndedAtMs() int64 {
+	if x != nil {
+		return x.EndedAtMs
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetNewBytes() int64 {
+	if x != nil {
+		return x.NewBytes
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetTasksTotal() int32 {
+	if x != nil {
+		return x.TasksTotal
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetTasks() []*CheckpointTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+// CheckpointTask is one task's part.
+type CheckpointTask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *TaskID                `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// From the trigger to the acknowledgement.
+	AckMs         int64 `protobuf:"varint,2,opt,name=ack_ms,json=ackMs,proto3" json:"ack_ms,omitempty"`
+	AlignMs       int64 `protobuf:"varint,3,opt,name=align_ms,json=alignMs,proto3" json:"align_ms,omitempty"`
+	SnapshotMs    int64 `protobuf:"varint,4,opt,name=snapshot_ms,json=snapshotMs,proto3" json:"snapshot_ms,omitempty"`
+	UploadMs      int64 `protobuf:"varint,5,opt,name=upload_ms,json=uploadMs,proto3" json:"upload_ms,omitempty"`
+	SizeBytes     int64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	NewBytes      int64 `protobuf:"varint,7,opt,name=new_bytes,json=newBytes,proto3" json:"new_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointTask) Reset() {
+	*x = CheckpointTask{}
+	mi := &file_bramble_v1_job_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointTask) ProtoMessage() {}
+
+func (x *CheckpointTask) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_job_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointTask.ProtoReflect.Descriptor instead.
+func (*CheckpointTask) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CheckpointTask) GetTask() *TaskID {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *CheckpointTask) GetAckMs() int64 {
+	if x != nil {
+		return x.AckMs
+	}
+	return 0
+}
+
+func (x *CheckpointTask) GetAlignMs() int64 {
+	if x != nil {
+		return x.AlignMs
+	}
+	return 0
+}
+
+func (x *CheckpointTask) GetSnapshotMs() int64 {
+	if x != nil {
+		return x.SnapshotMs
+	}
+	return 0
+}
+
+func (x *CheckpointTask) GetUploadMs() int64 {
+	if x != nil {
+		return x.UploadMs
+	}
+	return 0
+}
+
+func (x *CheckpointTask) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *CheckpointTask) GetNewBytes() int64 {
+	if x != nil {
+		return x.NewBytes
+	}
+	return 0
+}
+
 // VertexDetail is a vertex with its tasks.
 type VertexDetail struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -482,7 +792,7 @@ type VertexDetail struct {
 
 func (x *VertexDetail) Reset() {
 	*x = VertexDetail{}
-	mi := &file_bramble_v1_job_proto_msgTypes[3]
+	mi := &file_bramble_v1_job_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +804,7 @@ func (x *VertexDetail) String() string {
 func (*VertexDetail) ProtoMessage() {}
 
 func (x *VertexDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[3]
+	mi := &file_bramble_v1_job_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +817,7 @@ func (x *VertexDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VertexDetail.ProtoReflect.Descriptor instead.
 func (*VertexDetail) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{3}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *VertexDetail) GetVertexId() string {
@@ -562,7 +872,7 @@ type TaskDetail struct {
 
 func (x *TaskDetail) Reset() {
 	*x = TaskDetail{}
-	mi := &file_bramble_v1_job_proto_msgTypes[4]
+	mi := &file_bramble_v1_job_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +884,7 @@ func (x *TaskDetail) String() string {
 func (*TaskDetail) ProtoMessage() {}
 
 func (x *TaskDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[4]
+	mi := &file_bramble_v1_job_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +897,7 @@ func (x *TaskDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskDetail.ProtoReflect.Descriptor instead.
 func (*TaskDetail) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{4}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TaskDetail) GetIndex() int32 {
@@ -663,7 +973,7 @@ type TaskMetrics struct {
 
 func (x *TaskMetrics) Reset() {
 	*x = TaskMetrics{}
-	mi := &file_bramble_v1_job_proto_msgTypes[5]
+	mi := &file_bramble_v1_job_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +985,7 @@ func (x *TaskMetrics) String() string {
 func (*TaskMetrics) ProtoMessage() {}
 
 func (x *TaskMetrics) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[5]
+	mi := &file_bramble_v1_job_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +998,7 @@ func (x *TaskMetrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskMetrics.ProtoReflect.Descriptor instead.
 func (*TaskMetrics) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{5}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TaskMetrics) GetRecordsIn() int64 {
@@ -802,7 +1112,7 @@ type OperatorMetrics struct {
 
 func (x *OperatorMetrics) Reset() {
 	*x = OperatorMetrics{}
-	mi := &file_bramble_v1_job_proto_msgTypes[6]
+	mi := &file_bramble_v1_job_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +1124,7 @@ func (x *OperatorMetrics) String() string {
 func (*OperatorMetrics) ProtoMessage() {}
 
 func (x *OperatorMetrics) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[6]
+	mi := &file_bramble_v1_job_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +1137,7 @@ func (x *OperatorMetrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorMetrics.ProtoReflect.Descriptor instead.
 func (*OperatorMetrics) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{6}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OperatorMetrics) GetOperatorId() string {
@@ -920,15 +1230,17 @@ type JobException struct {
 	// The operator within the task, when known.
 	Operator string `protobuf:"bytes,7,opt,name=operator,proto3" json:"operator,omitempty"`
 	// Where in the script the operator comes from, 0 when unknown.
-	Line          int32 `protobuf:"varint,8,opt,name=line,proto3" json:"line,omitempty"`
-	Column        int32 `protobuf:"varint,9,opt,name=column,proto3" json:"column,omitempty"`
+	Line   int32 `protobuf:"varint,8,opt,name=line,proto3" json:"line,omitempty"`
+	Column int32 `protobuf:"varint,9,opt,name=column,proto3" json:"column,omitempty"`
+	// The attempt of the job that it ended.
+	Attempt       int32 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobException) Reset() {
 	*x = JobException{}
-	mi := &file_bramble_v1_job_proto_msgTypes[7]
+	mi := &file_bramble_v1_job_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1252,7 @@ func (x *JobException) String() string {
 func (*JobException) ProtoMessage() {}
 
 func (x *JobException) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[7]
+	mi := &file_bramble_v1_job_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1265,7 @@ func (x *JobException) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobException.ProtoReflect.Descriptor instead.
 func (*JobException) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{7}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JobException) GetAtMs() int64 {
@@ -1019,6 +1331,13 @@ func (x *JobException) GetColumn() int32 {
 	return 0
 }
 
+func (x *JobException) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 // Health is what an outside system is doing, as one task sees it.
 type Health struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1035,7 +1354,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_bramble_v1_job_proto_msgTypes[8]
+	mi := &file_bramble_v1_job_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1366,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[8]
+	mi := &file_bramble_v1_job_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1379,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{8}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Health) GetComponent() string {
@@ -1126,7 +1445,7 @@ type TaskManagerInfo struct {
 
 func (x *TaskManagerInfo) Reset() {
 	*x = TaskManagerInfo{}
-	mi := &file_bramble_v1_job_proto_msgTypes[9]
+	mi := &file_bramble_v1_job_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1457,7 @@ func (x *TaskManagerInfo) String() string {
 func (*TaskManagerInfo) ProtoMessage() {}
 
 func (x *TaskManagerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_job_proto_msgTypes[9]
+	mi := &file_bramble_v1_job_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1470,7 @@ func (x *TaskManagerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskManagerInfo.ProtoReflect.Descriptor instead.
 func (*TaskManagerInfo) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_job_proto_rawDescGZIP(), []int{9}
+	return file_bramble_v1_job_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TaskManagerInfo) GetTaskmanagerId() string {
@@ -1276,7 +1595,7 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\x0etasks_finished\x18\n" +
 	" \x01(\x05R\rtasksFinished\x12\x1a\n" +
 	"\brestarts\x18\v \x01(\x05R\brestarts\x12\x14\n" +
-	"\x05slots\x18\f \x01(\x05R\x05slots\"\xff\x02\n" +
+	"\x05slots\x18\f \x01(\x05R\x05slots\"\xba\x03\n" +
 	"\tJobDetail\x120\n" +
 	"\asummary\x18\x01 \x01(\v2\x16.bramble.v1.JobSummaryR\asummary\x124\n" +
 	"\bvertices\x18\x02 \x03(\v2\x18.bramble.v1.VertexDetailR\bvertices\x128\n" +
@@ -1286,10 +1605,44 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\x06health\x18\x04 \x03(\v2\x12.bramble.v1.HealthR\x06health\x129\n" +
 	"\x06config\x18\x05 \x03(\v2!.bramble.v1.JobDetail.ConfigEntryR\x06config\x12\x1a\n" +
 	"\bwarnings\x18\x06 \x03(\tR\bwarnings\x12\x12\n" +
-	"\x04plan\x18\a \x01(\tR\x04plan\x1a9\n" +
+	"\x04plan\x18\a \x01(\tR\x04plan\x129\n" +
+	"\vcheckpoints\x18\b \x01(\v2\x17.bramble.v1.CheckpointsR\vcheckpoints\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbd\x01\n" +
+	"\vCheckpoints\x12\x1f\n" +
+	"\vinterval_ms\x18\x01 \x01(\x03R\n" +
+	"intervalMs\x12\x1c\n" +
+	"\tcompleted\x18\x02 \x01(\x03R\tcompleted\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x03R\x06failed\x12%\n" +
+	"\x0erestored_epoch\x18\x04 \x01(\x04R\rrestoredEpoch\x120\n" +
+	"\ahistory\x18\x05 \x03(\v2\x16.bramble.v1.CheckpointR\ahistory\"\xdb\x02\n" +
+	"\n" +
+	"Checkpoint\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1c\n" +
+	"\tsavepoint\x18\x02 \x01(\bR\tsavepoint\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12&\n" +
+	"\x0ftriggered_at_ms\x18\x04 \x01(\x03R\rtriggeredAtMs\x12\x1e\n" +
+	"\vended_at_ms\x18\x05 \x01(\x03R\tendedAtMs\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x06 \x01(\x03R\tsizeBytes\x12\x1b\n" +
+	"\tnew_bytes\x18\a \x01(\x03R\bnewBytes\x12\x12\n" +
+	"\x04path\x18\b \x01(\tR\x04path\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x1f\n" +
+	"\vtasks_total\x18\n" +
+	" \x01(\x05R\n" +
+	"tasksTotal\x120\n" +
+	"\x05tasks\x18\v \x03(\v2\x1a.bramble.v1.CheckpointTaskR\x05tasks\"\xe4\x01\n" +
+	"\x0eCheckpointTask\x12&\n" +
+	"\x04task\x18\x01 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x15\n" +
+	"\x06ack_ms\x18\x02 \x01(\x03R\x05ackMs\x12\x19\n" +
+	"\balign_ms\x18\x03 \x01(\x03R\aalignMs\x12\x1f\n" +
+	"\vsnapshot_ms\x18\x04 \x01(\x03R\n" +
+	"snapshotMs\x12\x1b\n" +
+	"\tupload_ms\x18\x05 \x01(\x03R\buploadMs\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x06 \x01(\x03R\tsizeBytes\x12\x1b\n" +
+	"\tnew_bytes\x18\a \x01(\x03R\bnewBytes\"\xc0\x01\n" +
 	"\fVertexDetail\x12\x1b\n" +
 	"\tvertex_id\x18\x01 \x01(\tR\bvertexId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -1345,7 +1698,7 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"state_keys\x18\n" +
 	" \x01(\x03R\tstateKeys\x12&\n" +
 	"\fwatermark_ms\x18\v \x01(\x03H\x00R\vwatermarkMs\x88\x01\x01B\x0f\n" +
-	"\r_watermark_ms\"\x80\x02\n" +
+	"\r_watermark_ms\"\x9a\x02\n" +
 	"\fJobException\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
@@ -1356,7 +1709,9 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\x0etaskmanager_id\x18\x06 \x01(\tR\rtaskmanagerId\x12\x1a\n" +
 	"\boperator\x18\a \x01(\tR\boperator\x12\x12\n" +
 	"\x04line\x18\b \x01(\x05R\x04line\x12\x16\n" +
-	"\x06column\x18\t \x01(\x05R\x06column\"\xa0\x01\n" +
+	"\x06column\x18\t \x01(\x05R\x06column\x12\x18\n" +
+	"\aattempt\x18\n" +
+	" \x01(\x05R\aattempt\"\xa0\x01\n" +
 	"\x06Health\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x19\n" +
@@ -1420,40 +1775,47 @@ func file_bramble_v1_job_proto_rawDescGZIP() []byte {
 }
 
 var file_bramble_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_bramble_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_bramble_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_bramble_v1_job_proto_goTypes = []any{
 	(JobState)(0),           // 0: bramble.v1.JobState
 	(TaskState)(0),          // 1: bramble.v1.TaskState
 	(*TaskID)(nil),          // 2: bramble.v1.TaskID
 	(*JobSummary)(nil),      // 3: bramble.v1.JobSummary
 	(*JobDetail)(nil),       // 4: bramble.v1.JobDetail
-	(*VertexDetail)(nil),    // 5: bramble.v1.VertexDetail
-	(*TaskDetail)(nil),      // 6: bramble.v1.TaskDetail
-	(*TaskMetrics)(nil),     // 7: bramble.v1.TaskMetrics
-	(*OperatorMetrics)(nil), // 8: bramble.v1.OperatorMetrics
-	(*JobException)(nil),    // 9: bramble.v1.JobException
-	(*Health)(nil),          // 10: bramble.v1.Health
-	(*TaskManagerInfo)(nil), // 11: bramble.v1.TaskManagerInfo
-	nil,                     // 12: bramble.v1.JobDetail.ConfigEntry
+	(*Checkpoints)(nil),     // 5: bramble.v1.Checkpoints
+	(*Checkpoint)(nil),      // 6: bramble.v1.Checkpoint
+	(*CheckpointTask)(nil),  // 7: bramble.v1.CheckpointTask
+	(*VertexDetail)(nil),    // 8: bramble.v1.VertexDetail
+	(*TaskDetail)(nil),      // 9: bramble.v1.TaskDetail
+	(*TaskMetrics)(nil),     // 10: bramble.v1.TaskMetrics
+	(*OperatorMetrics)(nil), // 11: bramble.v1.OperatorMetrics
+	(*JobException)(nil),    // 12: bramble.v1.JobException
+	(*Health)(nil),          // 13: bramble.v1.Health
+	(*TaskManagerInfo)(nil), // 14: bramble.v1.TaskManagerInfo
+	nil,                     // 15: bramble.v1.JobDetail.ConfigEntry
 }
 var file_bramble_v1_job_proto_depIdxs = []int32{
 	0,  // 0: bramble.v1.JobSummary.state:type_name -> bramble.v1.JobState
 	3,  // 1: bramble.v1.JobDetail.summary:type_name -> bramble.v1.JobSummary
-	5,  // 2: bramble.v1.JobDetail.vertices:type_name -> bramble.v1.VertexDetail
-	9,  // 3: bramble.v1.JobDetail.exceptions:type_name -> bramble.v1.JobException
-	10, // 4: bramble.v1.JobDetail.health:type_name -> bramble.v1.Health
-	12, // 5: bramble.v1.JobDetail.config:type_name -> bramble.v1.JobDetail.ConfigEntry
-	6,  // 6: bramble.v1.VertexDetail.tasks:type_name -> bramble.v1.TaskDetail
-	7,  // 7: bramble.v1.VertexDetail.totals:type_name -> bramble.v1.TaskMetrics
-	1,  // 8: bramble.v1.TaskDetail.state:type_name -> bramble.v1.TaskState
-	7,  // 9: bramble.v1.TaskDetail.metrics:type_name -> bramble.v1.TaskMetrics
-	8,  // 10: bramble.v1.TaskMetrics.operators:type_name -> bramble.v1.OperatorMetrics
-	2,  // 11: bramble.v1.Health.task:type_name -> bramble.v1.TaskID
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 2: bramble.v1.JobDetail.vertices:type_name -> bramble.v1.VertexDetail
+	12, // 3: bramble.v1.JobDetail.exceptions:type_name -> bramble.v1.JobException
+	13, // 4: bramble.v1.JobDetail.health:type_name -> bramble.v1.Health
+	15, // 5: bramble.v1.JobDetail.config:type_name -> bramble.v1.JobDetail.ConfigEntry
+	5,  // 6: bramble.v1.JobDetail.checkpoints:type_name -> bramble.v1.Checkpoints
+	6,  // 7: bramble.v1.Checkpoints.history:type_name -> bramble.v1.Checkpoint
+	7,  // 8: bramble.v1.Checkpoint.tasks:type_name -> bramble.v1.CheckpointTask
+	2,  // 9: bramble.v1.CheckpointTask.task:type_name -> bramble.v1.TaskID
+	9,  // 10: bramble.v1.VertexDetail.tasks:type_name -> bramble.v1.TaskDetail
+	10, // 11: bramble.v1.VertexDetail.totals:type_name -> bramble.v1.TaskMetrics
+	1,  // 12: bramble.v1.TaskDetail.state:type_name -> bramble.v1.TaskState
+	10, // 13: bramble.v1.TaskDetail.metrics:type_name -> bramble.v1.TaskMetrics
+	11, // 14: bramble.v1.TaskMetrics.operators:type_name -> bramble.v1.OperatorMetrics
+	2,  // 15: bramble.v1.Health.task:type_name -> bramble.v1.TaskID
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_job_proto_init() }
@@ -1461,15 +1823,15 @@ func file_bramble_v1_job_proto_init() {
 	if File_bramble_v1_job_proto != nil {
 		return
 	}
-	file_bramble_v1_job_proto_msgTypes[5].OneofWrappers = []any{}
-	file_bramble_v1_job_proto_msgTypes[6].OneofWrappers = []any{}
+	file_bramble_v1_job_proto_msgTypes[8].OneofWrappers = []any{}
+	file_bramble_v1_job_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_job_proto_rawDesc), len(file_bramble_v1_job_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -34,6 +34,9 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Metrics
 	//	*ConnectRequest_Health
 	//	*ConnectRequest_DeployResult
+	//	*ConnectRequest_CheckpointAck
+	//	*ConnectRequest_CheckpointDecline
+	//	*ConnectRequest_EndOfInput
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -130,6 +133,33 @@ func (x *ConnectRequest) GetDeployResult() *DeployResult {
 	return nil
 }
 
+func (x *ConnectRequest) GetCheckpointAck() *CheckpointAck {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_CheckpointAck); ok {
+			return x.CheckpointAck
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetCheckpointDecline() *CheckpointDecline {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_CheckpointDecline); ok {
+			return x.CheckpointDecline
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetEndOfInput() *EndOfInput {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_EndOfInput); ok {
+			return x.EndOfInput
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -158,6 +188,18 @@ type ConnectRequest_DeployResult struct {
 	DeployResult *DeployResult `protobuf:"bytes,6,opt,name=deploy_result,json=deployResult,proto3,oneof"`
 }
 
+type ConnectRequest_CheckpointAck struct {
+	CheckpointAck *CheckpointAck `protobuf:"bytes,7,opt,name=checkpoint_ack,json=checkpointAck,proto3,oneof"`
+}
+
+type ConnectRequest_CheckpointDecline struct {
+	CheckpointDecline *CheckpointDecline `protobuf:"bytes,8,opt,name=checkpoint_decline,json=checkpointDecline,proto3,oneof"`
+}
+
+type ConnectRequest_EndOfInput struct {
+	EndOfInput *EndOfInput `protobuf:"bytes,9,opt,name=end_of_input,json=endOfInput,proto3,oneof"`
+}
+
 func (*ConnectRequest_Register) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Heartbeat) isConnectRequest_Message() {}
@@ -170,6 +212,12 @@ func (*ConnectRequest_Health) isConnectRequest_Message() {}
 
 func (*ConnectRequest_DeployResult) isConnectRequest_Message() {}
 
+func (*ConnectRequest_CheckpointAck) isConnectRequest_Message() {}
+
+func (*ConnectRequest_CheckpointDecline) isConnectRequest_Message() {}
+
+func (*ConnectRequest_EndOfInput) isConnectRequest_Message() {}
+
 // ConnectResponse is what the jobmanager says.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -180,6 +228,9 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Deploy
 	//	*ConnectResponse_Start
 	//	*ConnectResponse_Cancel
+	//	*ConnectResponse_TriggerCheckpoint
+	//	*ConnectResponse_AbortCheckpoint
+	//	*ConnectResponse_CommitCheckpoint
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -267,6 +318,33 @@ func (x *ConnectResponse) GetCancel() *Cancel {
 	return nil
 }
 
+func (x *ConnectResponse) GetTriggerCheckpoint() *TriggerCheckpoint {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_TriggerCheckpoint); ok {
+			return x.TriggerCheckpoint
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetAbortCheckpoint() *AbortCheckpoint {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_AbortCheckpoint); ok {
+			return x.AbortCheckpoint
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetCommitCheckpoint() *CommitCheckpoint {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_CommitCheckpoint); ok {
+			return x.CommitCheckpoint
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -291,6 +369,18 @@ type ConnectResponse_Cancel struct {
 	Cancel *Cancel `protobuf:"bytes,5,opt,name=cancel,proto3,oneof"`
 }
 
+type ConnectResponse_TriggerCheckpoint struct {
+	TriggerCheckpoint *TriggerCheckpoint `protobuf:"bytes,6,opt,name=trigger_checkpoint,json=triggerCheckpoint,proto3,oneof"`
+}
+
+type ConnectResponse_AbortCheckpoint struct {
+	AbortCheckpoint *AbortCheckpoint `protobuf:"bytes,7,opt,name=abort_checkpoint,json=abortCheckpoint,proto3,oneof"`
+}
+
+type ConnectResponse_CommitCheckpoint struct {
+	CommitCheckpoint *CommitCheckpoint `protobuf:"bytes,8,opt,name=commit_checkpoint,json=commitCheckpoint,proto3,oneof"`
+}
+
 func (*ConnectResponse_Accepted) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Heartbeat) isConnectResponse_Message() {}
@@ -300,6 +390,12 @@ func (*ConnectResponse_Deploy) isConnectResponse_Message() {}
 func (*ConnectResponse_Start) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Cancel) isConnectResponse_Message() {}
+
+func (*ConnectResponse_TriggerCheckpoint) isConnectResponse_Message() {}
+
+func (*ConnectResponse_AbortCheckpoint) isConnectResponse_Message() {}
+
+func (*ConnectResponse_CommitCheckpoint) isConnectResponse_Message() {}
 
 // Register offers slots. A taskmanager that registers under the ID or address of another one replaces it.
 type Register struct {
@@ -475,7 +571,14 @@ type Deploy struct {
 	// The tasks that this taskmanager is to build.
 	Tasks []*DeployTask `protobuf:"bytes,6,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Where every task of the job is.
-	Locations     []*TaskLocation `protobuf:"bytes,7,rep,name=locations,proto3" json:"locations,omitempty"`
+	Locations []*TaskLocation `protobuf:"bytes,7,rep,name=locations,proto3" json:"locations,omitempty"`
+	// Where checkpoints go, as a URI; empty without.
+	CheckpointDir string `protobuf:"bytes,8,opt,name=checkpoint_dir,json=checkpointDir,proto3" json:"checkpoint_dir,omitempty"`
+	// Checkpoints are taken by the clock: what sinks have prepared is published when one is complete, and a task whose input has ended waits for
+	// one that contains its end.
+	Checkpointing bool `protobuf:"varint,9,opt,name=checkpointing,proto3" json:"checkpointing,omitempty"`
+	// What the tasks go on from; unset for the very beginning.
+	Restore       *Restore `protobuf:"bytes,10,opt,name=restore,proto3" json:"restore,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -559,6 +662,81 @@ func (x *Deploy) GetLocations() []*TaskLocation {
 	return nil
 }
 
+func (x *Deploy) GetCheckpointDir() string {
+	if x != nil {
+		return x.CheckpointDir
+	}
+	return ""
+}
+
+func (x *Deploy) GetCheckpointing() bool {
+	if x != nil {
+		return x.Checkpointing
+	}
+	return false
+}
+
+func (x *Deploy) GetRestore() *Restore {
+	if x != nil {
+		return x.Restore
+	}
+	return nil
+}
+
+// Restore is a completed checkpoint or savepoint.
+type Restore struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Epoch uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Where its files are, when it is a savepoint; else they are the job's own.
+	SavepointDir  string `protobuf:"bytes,2,opt,name=savepoint_dir,json=savepointDir,proto3" json:"savepoint_dir,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restore) Reset() {
+	*x = Restore{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restore) ProtoMessage() {}
+
+func (x *Restore) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restore.ProtoReflect.Descriptor instead.
+func (*Restore) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Restore) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Restore) GetSavepointDir() string {
+	if x != nil {
+		return x.SavepointDir
+	}
+	return ""
+}
+
 // DeployTask is a task to build.
 type DeployTask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -566,14 +744,18 @@ type DeployTask struct {
 	// For a source: what to read.
 	Splits []*Split `protobuf:"bytes,2,rep,name=splits,proto3" json:"splits,omitempty"`
 	// The slot that it runs in, in [0, slots).
-	Slot          int32 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	Slot int32 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	// With Deploy.restore: what its operators take over. One that is missing begins anew.
+	Operators []*OperatorRestore `protobuf:"bytes,4,rep,name=operators,proto3" json:"operators,omitempty"`
+	// All tasks in whose place it is had worked off their input.
+	Finished      bool `protobuf:"varint,5,opt,name=finished,proto3" json:"finished,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeployTask) Reset() {
 	*x = DeployTask{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +767,7 @@ func (x *DeployTask) String() string {
 func (*DeployTask) ProtoMessage() {}
 
 func (x *DeployTask) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +780,7 @@ func (x *DeployTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployTask.ProtoReflect.Descriptor instead.
 func (*DeployTask) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{6}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeployTask) GetTask() *TaskID {
@@ -622,6 +804,74 @@ func (x *DeployTask) GetSlot() int32 {
 	return 0
 }
 
+func (x *DeployTask) GetOperators() []*OperatorRestore {
+	if x != nil {
+		return x.Operators
+	}
+	return nil
+}
+
+func (x *DeployTask) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+// OperatorRestore is what a task's operator takes over.
+type OperatorRestore struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OperatorId string                 `protobuf:"bytes,1,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
+	// checkpoint.Assignment as JSON.
+	AssignmentJson []byte `protobuf:"bytes,2,opt,name=assignment_json,json=assignmentJson,proto3" json:"assignment_json,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *OperatorRestore) Reset() {
+	*x = OperatorRestore{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperatorRestore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperatorRestore) ProtoMessage() {}
+
+func (x *OperatorRestore) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperatorRestore.ProtoReflect.Descriptor instead.
+func (*OperatorRestore) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OperatorRestore) GetOperatorId() string {
+	if x != nil {
+		return x.OperatorId
+	}
+	return ""
+}
+
+func (x *OperatorRestore) GetAssignmentJson() []byte {
+	if x != nil {
+		return x.AssignmentJson
+	}
+	return nil
+}
+
 // Split is a part of a source, and the position to read on from.
 type Split struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -633,7 +883,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +895,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +908,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{7}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Split) GetSplitId() string {
@@ -688,7 +938,7 @@ type TaskLocation struct {
 
 func (x *TaskLocation) Reset() {
 	*x = TaskLocation{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +950,7 @@ func (x *TaskLocation) String() string {
 func (*TaskLocation) ProtoMessage() {}
 
 func (x *TaskLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +963,7 @@ func (x *TaskLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskLocation.ProtoReflect.Descriptor instead.
 func (*TaskLocation) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{8}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskLocation) GetTask() *TaskID {
@@ -750,7 +1000,7 @@ type DeployResult struct {
 
 func (x *DeployResult) Reset() {
 	*x = DeployResult{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +1012,7 @@ func (x *DeployResult) String() string {
 func (*DeployResult) ProtoMessage() {}
 
 func (x *DeployResult) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +1025,7 @@ func (x *DeployResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployResult.ProtoReflect.Descriptor instead.
 func (*DeployResult) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{9}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeployResult) GetJobId() string {
@@ -811,7 +1061,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1073,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1086,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{10}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Start) GetLeaderEpoch() int64 {
@@ -873,7 +1123,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1135,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1148,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{11}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cancel) GetLeaderEpoch() int64 {
@@ -946,7 +1196,7 @@ type TaskStateChange struct {
 
 func (x *TaskStateChange) Reset() {
 	*x = TaskStateChange{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1208,7 @@ func (x *TaskStateChange) String() string {
 func (*TaskStateChange) ProtoMessage() {}
 
 func (x *TaskStateChange) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1221,7 @@ func (x *TaskStateChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStateChange.ProtoReflect.Descriptor instead.
 func (*TaskStateChange) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{12}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskStateChange) GetJobId() string {
@@ -1035,7 +1285,7 @@ type TaskFailure struct {
 
 func (x *TaskFailure) Reset() {
 	*x = TaskFailure{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1297,7 @@ func (x *TaskFailure) String() string {
 func (*TaskFailure) ProtoMessage() {}
 
 func (x *TaskFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1310,7 @@ func (x *TaskFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFailure.ProtoReflect.Descriptor instead.
 func (*TaskFailure) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{13}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TaskFailure) GetMessage() string {
@@ -1115,7 +1365,7 @@ type MetricsReport struct {
 
 func (x *MetricsReport) Reset() {
 	*x = MetricsReport{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1377,7 @@ func (x *MetricsReport) String() string {
 func (*MetricsReport) ProtoMessage() {}
 
 func (x *MetricsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1390,7 @@ func (x *MetricsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsReport.ProtoReflect.Descriptor instead.
 func (*MetricsReport) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{14}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MetricsReport) GetTasks() []*TaskReport {
@@ -1163,7 +1413,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1425,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1438,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{15}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TaskReport) GetJobId() string {
@@ -1234,7 +1484,7 @@ type HealthChange struct {
 
 func (x *HealthChange) Reset() {
 	*x = HealthChange{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1496,7 @@ func (x *HealthChange) String() string {
 func (*HealthChange) ProtoMessage() {}
 
 func (x *HealthChange) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1509,7 @@ func (x *HealthChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthChange.ProtoReflect.Descriptor instead.
 func (*HealthChange) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{16}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HealthChange) GetJobId() string {
@@ -1297,12 +1547,502 @@ func (x *HealthChange) GetError() string {
 	return ""
 }
 
+// TriggerCheckpoint begins a checkpoint in all tasks of a job. One that has begun with it already ignores it.
+type TriggerCheckpoint struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	LeaderEpoch int64                  `protobuf:"varint,1,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
+	JobId       string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Attempt     int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Epoch       uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// A self-contained one, below savepoint_dir.
+	Savepoint    bool   `protobuf:"varint,5,opt,name=savepoint,proto3" json:"savepoint,omitempty"`
+	SavepointDir string `protobuf:"bytes,6,opt,name=savepoint_dir,json=savepointDir,proto3" json:"savepoint_dir,omitempty"`
+	// The tasks end once it is complete.
+	Stop          bool `protobuf:"varint,7,opt,name=stop,proto3" json:"stop,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerCheckpoint) Reset() {
+	*x = TriggerCheckpoint{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerCheckpoint) ProtoMessage() {}
+
+func (x *TriggerCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerCheckpoint.ProtoReflect.Descriptor instead.
+func (*TriggerCheckpoint) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TriggerCheckpoint) GetLeaderEpoch() int64 {
+	if x != nil {
+		return x.LeaderEpoch
+	}
+	return 0
+}
+
+func (x *TriggerCheckpoint) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *TriggerCheckpoint) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *TriggerCheckpoint) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *TriggerCheckpoint) GetSavepoint() bool {
+	if x != nil {
+		return x.Savepoint
+	}
+	return false
+}
+
+func (x *TriggerCheckpoint) GetSavepointDir() string {
+	if x != nil {
+		return x.SavepointDir
+	}
+	return ""
+}
+
+func (x *TriggerCheckpoint) GetStop() bool {
+	if x != nil {
+		return x.Stop
+	}
+	return false
+}
+
+// AbortCheckpoint gives it up.
+type AbortCheckpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LeaderEpoch   int64                  `protobuf:"varint,1,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
+	JobId         string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortCheckpoint) Reset() {
+	*x = AbortCheckpoint{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortCheckpoint) ProtoMessage() {}
+
+func (x *AbortCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortCheckpoint.ProtoReflect.Descriptor instead.
+func (*AbortCheckpoint) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AbortCheckpoint) GetLeaderEpoch() int64 {
+	if x != nil {
+		return x.LeaderEpoch
+	}
+	return 0
+}
+
+func (x *AbortCheckpoint) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *AbortCheckpoint) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *AbortCheckpoint) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// CommitCheckpoint says that it is complete.
+type CommitCheckpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LeaderEpoch   int64                  `protobuf:"varint,1,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
+	JobId         string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommitCheckpoint) Reset() {
+	*x = CommitCheckpoint{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommitCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommitCheckpoint) ProtoMessage() {}
+
+func (x *CommitCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommitCheckpoint.ProtoReflect.Descriptor instead.
+func (*CommitCheckpoint) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CommitCheckpoint) GetLeaderEpoch() int64 {
+	if x != nil {
+		return x.LeaderEpoch
+	}
+	return 0
+}
+
+func (x *CommitCheckpoint) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CommitCheckpoint) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *CommitCheckpoint) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// CheckpointAck says that a task's part is durable.
+type CheckpointAck struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	JobId     string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Attempt   int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Task      *TaskID                `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Savepoint bool                   `protobuf:"varint,5,opt,name=savepoint,proto3" json:"savepoint,omitempty"`
+	// []checkpoint.TaskPart as JSON.
+	PartsJson []byte `protobuf:"bytes,6,opt,name=parts_json,json=partsJson,proto3" json:"parts_json,omitempty"`
+	// The task's input has ended and is worked off: the same part counts in later checkpoints.
+	Final         bool  `protobuf:"varint,7,opt,name=final,proto3" json:"final,omitempty"`
+	AlignMs       int64 `protobuf:"varint,8,opt,name=align_ms,json=alignMs,proto3" json:"align_ms,omitempty"`
+	SnapshotMs    int64 `protobuf:"varint,9,opt,name=snapshot_ms,json=snapshotMs,proto3" json:"snapshot_ms,omitempty"`
+	UploadMs      int64 `protobuf:"varint,10,opt,name=upload_ms,json=uploadMs,proto3" json:"upload_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointAck) Reset() {
+	*x = CheckpointAck{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointAck) ProtoMessage() {}
+
+func (x *CheckpointAck) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointAck.ProtoReflect.Descriptor instead.
+func (*CheckpointAck) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CheckpointAck) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CheckpointAck) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *CheckpointAck) GetTask() *TaskID {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *CheckpointAck) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *CheckpointAck) GetSavepoint() bool {
+	if x != nil {
+		return x.Savepoint
+	}
+	return false
+}
+
+func (x *CheckpointAck) GetPartsJson() []byte {
+	if x != nil {
+		return x.PartsJson
+	}
+	return nil
+}
+
+func (x *CheckpointAck) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+func (x *CheckpointAck) GetAlignMs() int64 {
+	if x != nil {
+		return x.AlignMs
+	}
+	return 0
+}
+
+func (x *CheckpointAck) GetSnapshotMs() int64 {
+	if x != nil {
+		return x.SnapshotMs
+	}
+	return 0
+}
+
+func (x *CheckpointAck) GetUploadMs() int64 {
+	if x != nil {
+		return x.UploadMs
+	}
+	return 0
+}
+
+// CheckpointDecline says that a task cannot do its part.
+type CheckpointDecline struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Task          *TaskID                `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointDecline) Reset() {
+	*x = CheckpointDecline{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointDecline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointDecline) ProtoMessage() {}
+
+func (x *CheckpointDecline) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointDecline.ProtoReflect.Descriptor instead.
+func (*CheckpointDecline) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CheckpointDecline) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CheckpointDecline) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *CheckpointDecline) GetTask() *TaskID {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *CheckpointDecline) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *CheckpointDecline) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// EndOfInput says that a task has worked off its input and waits for its last checkpoint.
+type EndOfInput struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Task          *TaskID                `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndOfInput) Reset() {
+	*x = EndOfInput{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndOfInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndOfInput) ProtoMessage() {}
+
+func (x *EndOfInput) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndOfInput.ProtoReflect.Descriptor instead.
+func (*EndOfInput) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *EndOfInput) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *EndOfInput) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *EndOfInput) GetTask() *TaskID {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
 var File_bramble_v1_taskmanager_proto protoreflect.FileDescriptor
 
 const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\n" +
 	"\x1cbramble/v1/taskmanager.proto\x12\n" +
-	"bramble.v1\x1a\x14bramble/v1/job.proto\"\xf0\x02\n" +
+	"bramble.v1\x1a\x14bramble/v1/job.proto\"\xc0\x04\n" +
 	"\x0eConnectRequest\x122\n" +
 	"\bregister\x18\x01 \x01(\v2\x14.bramble.v1.RegisterH\x00R\bregister\x125\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x15.bramble.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
@@ -1310,14 +2050,21 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"task_state\x18\x03 \x01(\v2\x1b.bramble.v1.TaskStateChangeH\x00R\ttaskState\x125\n" +
 	"\ametrics\x18\x04 \x01(\v2\x19.bramble.v1.MetricsReportH\x00R\ametrics\x122\n" +
 	"\x06health\x18\x05 \x01(\v2\x18.bramble.v1.HealthChangeH\x00R\x06health\x12?\n" +
-	"\rdeploy_result\x18\x06 \x01(\v2\x18.bramble.v1.DeployResultH\x00R\fdeployResultB\t\n" +
-	"\amessage\"\x8e\x02\n" +
+	"\rdeploy_result\x18\x06 \x01(\v2\x18.bramble.v1.DeployResultH\x00R\fdeployResult\x12B\n" +
+	"\x0echeckpoint_ack\x18\a \x01(\v2\x19.bramble.v1.CheckpointAckH\x00R\rcheckpointAck\x12N\n" +
+	"\x12checkpoint_decline\x18\b \x01(\v2\x1d.bramble.v1.CheckpointDeclineH\x00R\x11checkpointDecline\x12:\n" +
+	"\fend_of_input\x18\t \x01(\v2\x16.bramble.v1.EndOfInputH\x00R\n" +
+	"endOfInputB\t\n" +
+	"\amessage\"\xf5\x03\n" +
 	"\x0fConnectResponse\x122\n" +
 	"\baccepted\x18\x01 \x01(\v2\x14.bramble.v1.AcceptedH\x00R\baccepted\x125\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x15.bramble.v1.HeartbeatH\x00R\theartbeat\x12,\n" +
 	"\x06deploy\x18\x03 \x01(\v2\x12.bramble.v1.DeployH\x00R\x06deploy\x12)\n" +
 	"\x05start\x18\x04 \x01(\v2\x11.bramble.v1.StartH\x00R\x05start\x12,\n" +
-	"\x06cancel\x18\x05 \x01(\v2\x12.bramble.v1.CancelH\x00R\x06cancelB\t\n" +
+	"\x06cancel\x18\x05 \x01(\v2\x12.bramble.v1.CancelH\x00R\x06cancel\x12N\n" +
+	"\x12trigger_checkpoint\x18\x06 \x01(\v2\x1d.bramble.v1.TriggerCheckpointH\x00R\x11triggerCheckpoint\x12H\n" +
+	"\x10abort_checkpoint\x18\a \x01(\v2\x1b.bramble.v1.AbortCheckpointH\x00R\x0fabortCheckpoint\x12K\n" +
+	"\x11commit_checkpoint\x18\b \x01(\v2\x1c.bramble.v1.CommitCheckpointH\x00R\x10commitCheckpointB\t\n" +
 	"\amessage\";\n" +
 	"\bRegister\x12/\n" +
 	"\x04info\x18\x01 \x01(\v2\x1b.bramble.v1.TaskManagerInfoR\x04info\"\xc3\x01\n" +
@@ -1327,7 +2074,7 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x14heartbeat_timeout_ms\x18\x03 \x01(\x03R\x12heartbeatTimeoutMs\x12.\n" +
 	"\x13metrics_interval_ms\x18\x04 \x01(\x03R\x11metricsIntervalMs\"7\n" +
 	"\tHeartbeat\x12*\n" +
-	"\x11memory_used_bytes\x18\x01 \x01(\x03R\x0fmemoryUsedBytes\"\xfc\x01\n" +
+	"\x11memory_used_bytes\x18\x01 \x01(\x03R\x0fmemoryUsedBytes\"\xf8\x02\n" +
 	"\x06Deploy\x12!\n" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x19\n" +
@@ -1336,12 +2083,25 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\n" +
 	"graph_json\x18\x05 \x01(\fR\tgraphJson\x12,\n" +
 	"\x05tasks\x18\x06 \x03(\v2\x16.bramble.v1.DeployTaskR\x05tasks\x126\n" +
-	"\tlocations\x18\a \x03(\v2\x18.bramble.v1.TaskLocationR\tlocations\"s\n" +
+	"\tlocations\x18\a \x03(\v2\x18.bramble.v1.TaskLocationR\tlocations\x12%\n" +
+	"\x0echeckpoint_dir\x18\b \x01(\tR\rcheckpointDir\x12$\n" +
+	"\rcheckpointing\x18\t \x01(\bR\rcheckpointing\x12-\n" +
+	"\arestore\x18\n" +
+	" \x01(\v2\x13.bramble.v1.RestoreR\arestore\"D\n" +
+	"\aRestore\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12#\n" +
+	"\rsavepoint_dir\x18\x02 \x01(\tR\fsavepointDir\"\xca\x01\n" +
 	"\n" +
 	"DeployTask\x12&\n" +
 	"\x04task\x18\x01 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12)\n" +
 	"\x06splits\x18\x02 \x03(\v2\x11.bramble.v1.SplitR\x06splits\x12\x12\n" +
-	"\x04slot\x18\x03 \x01(\x05R\x04slot\">\n" +
+	"\x04slot\x18\x03 \x01(\x05R\x04slot\x129\n" +
+	"\toperators\x18\x04 \x03(\v2\x1b.bramble.v1.OperatorRestoreR\toperators\x12\x1a\n" +
+	"\bfinished\x18\x05 \x01(\bR\bfinished\"[\n" +
+	"\x0fOperatorRestore\x12\x1f\n" +
+	"\voperator_id\x18\x01 \x01(\tR\n" +
+	"operatorId\x12'\n" +
+	"\x0fassignment_json\x18\x02 \x01(\fR\x0eassignmentJson\">\n" +
 	"\x05Split\x12\x19\n" +
 	"\bsplit_id\x18\x01 \x01(\tR\asplitId\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\fR\bposition\"\x80\x01\n" +
@@ -1389,7 +2149,50 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
 	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x1c\n" +
 	"\tcomponent\x18\x04 \x01(\tR\tcomponent\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error2\\\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xd4\x01\n" +
+	"\x11TriggerCheckpoint\x12!\n" +
+	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x1c\n" +
+	"\tsavepoint\x18\x05 \x01(\bR\tsavepoint\x12#\n" +
+	"\rsavepoint_dir\x18\x06 \x01(\tR\fsavepointDir\x12\x12\n" +
+	"\x04stop\x18\a \x01(\bR\x04stop\"{\n" +
+	"\x0fAbortCheckpoint\x12!\n" +
+	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"|\n" +
+	"\x10CommitCheckpoint\x12!\n" +
+	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"\xaa\x02\n" +
+	"\rCheckpointAck\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
+	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x1c\n" +
+	"\tsavepoint\x18\x05 \x01(\bR\tsavepoint\x12\x1d\n" +
+	"\n" +
+	"parts_json\x18\x06 \x01(\fR\tpartsJson\x12\x14\n" +
+	"\x05final\x18\a \x01(\bR\x05final\x12\x19\n" +
+	"\balign_ms\x18\b \x01(\x03R\aalignMs\x12\x1f\n" +
+	"\vsnapshot_ms\x18\t \x01(\x03R\n" +
+	"snapshotMs\x12\x1b\n" +
+	"\tupload_ms\x18\n" +
+	" \x01(\x03R\buploadMs\"\x9a\x01\n" +
+	"\x11CheckpointDecline\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
+	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"e\n" +
+	"\n" +
+	"EndOfInput\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
+	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task2\\\n" +
 	"\x12TaskManagerService\x12F\n" +
 	"\aConnect\x12\x1a.bramble.v1.ConnectRequest\x1a\x1b.bramble.v1.ConnectResponse(\x010\x01B>Z<github.com/bramble-stream/bramble/proto/bramble/v1;bramblev1b\x06proto3"
 
@@ -1405,66 +2208,85 @@ func file_bramble_v1_taskmanager_proto_rawDescGZIP() []byte {
 	return file_bramble_v1_taskmanager_proto_rawDescData
 }
 
-var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_bramble_v1_taskmanager_proto_goTypes = []any{
-	(*ConnectRequest)(nil),  // 0: bramble.v1.ConnectRequest
-	(*ConnectResponse)(nil), // 1: bramble.v1.ConnectResponse
-	(*Register)(nil),        // 2: bramble.v1.Register
-	(*Accepted)(nil),        // 3: bramble.v1.Accepted
-	(*Heartbeat)(nil),       // 4: bramble.v1.Heartbeat
-	(*Deploy)(nil),          // 5: bramble.v1.Deploy
-	(*DeployTask)(nil),      // 6: bramble.v1.DeployTask
-	(*Split)(nil),           // 7: bramble.v1.Split
-	(*TaskLocation)(nil),    // 8: bramble.v1.TaskLocation
-	(*DeployResult)(nil),    // 9: bramble.v1.DeployResult
-	(*Start)(nil),           // 10: bramble.v1.Start
-	(*Cancel)(nil),          // 11: bramble.v1.Cancel
-	(*TaskStateChange)(nil), // 12: bramble.v1.TaskStateChange
-	(*TaskFailure)(nil),     // 13: bramble.v1.TaskFailure
-	(*MetricsReport)(nil),   // 14: bramble.v1.MetricsReport
-	(*TaskReport)(nil),      // 15: bramble.v1.TaskReport
-	(*HealthChange)(nil),    // 16: bramble.v1.HealthChange
-	(*TaskManagerInfo)(nil), // 17: bramble.v1.TaskManagerInfo
-	(*TaskID)(nil),          // 18: bramble.v1.TaskID
-	(TaskState)(0),          // 19: bramble.v1.TaskState
-	(*TaskMetrics)(nil),     // 20: bramble.v1.TaskMetrics
+	(*ConnectRequest)(nil),    // 0: bramble.v1.ConnectRequest
+	(*ConnectResponse)(nil),   // 1: bramble.v1.ConnectResponse
+	(*Register)(nil),          // 2: bramble.v1.Register
+	(*Accepted)(nil),          // 3: bramble.v1.Accepted
+	(*Heartbeat)(nil),         // 4: bramble.v1.Heartbeat
+	(*Deploy)(nil),            // 5: bramble.v1.Deploy
+	(*Restore)(nil),           // 6: bramble.v1.Restore
+	(*DeployTask)(nil),        // 7: bramble.v1.DeployTask
+	(*OperatorRestore)(nil),   // 8: bramble.v1.OperatorRestore
+	(*Split)(nil),             // 9: bramble.v1.Split
+	(*TaskLocation)(nil),      // 10: bramble.v1.TaskLocation
+	(*DeployResult)(nil),      // 11: bramble.v1.DeployResult
+	(*Start)(nil),             // 12: bramble.v1.Start
+	(*Cancel)(nil),            // 13: bramble.v1.Cancel
+	(*TaskStateChange)(nil),   // 14: bramble.v1.TaskStateChange
+	(*TaskFailure)(nil),       // 15: bramble.v1.TaskFailure
+	(*MetricsReport)(nil),     // 16: bramble.v1.MetricsReport
+	(*TaskReport)(nil),        // 17: bramble.v1.TaskReport
+	(*HealthChange)(nil),      // 18: bramble.v1.HealthChange
+	(*TriggerCheckpoint)(nil), // 19: bramble.v1.TriggerCheckpoint
+	(*AbortCheckpoint)(nil),   // 20: bramble.v1.AbortCheckpoint
+	(*CommitCheckpoint)(nil),  // 21: bramble.v1.CommitCheckpoint
+	(*CheckpointAck)(nil),     // 22: bramble.v1.CheckpointAck
+	(*CheckpointDecline)(nil), // 23: bramble.v1.CheckpointDecline
+	(*EndOfInput)(nil),        // 24: bramble.v1.EndOfInput
+	(*TaskManagerInfo)(nil),   // 25: bramble.v1.TaskManagerInfo
+	(*TaskID)(nil),            // 26: bramble.v1.TaskID
+	(TaskState)(0),            // 27: bramble.v1.TaskState
+	(*TaskMetrics)(nil),       // 28: bramble.v1.TaskMetrics
 }
 var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	2,  // 0: bramble.v1.ConnectRequest.register:type_name -> bramble.v1.Register
 	4,  // 1: bramble.v1.ConnectRequest.heartbeat:type_name -> bramble.v1.Heartbeat
-	12, // 2: bramble.v1.ConnectRequest.task_state:type_name -> bramble.v1.TaskStateChange
-	14, // 3: bramble.v1.ConnectRequest.metrics:type_name -> bramble.v1.MetricsReport
-	16, // 4: bramble.v1.ConnectRequest.health:type_name -> bramble.v1.HealthChange
-	9,  // 5: bramble.v1.ConnectRequest.deploy_result:type_name -> bramble.v1.DeployResult
-	3,  // 6: bramble.v1.ConnectResponse.accepted:type_name -> bramble.v1.Accepted
-	4,  // 7: bramble.v1.ConnectResponse.heartbeat:type_name -> bramble.v1.Heartbeat
-	5,  // 8: bramble.v1.ConnectResponse.deploy:type_name -> bramble.v1.Deploy
-	10, // 9: bramble.v1.ConnectResponse.start:type_name -> bramble.v1.Start
-	11, // 10: bramble.v1.ConnectResponse.cancel:type_name -> bramble.v1.Cancel
-	17, // 11: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
-	6,  // 12: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
-	8,  // 13: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
-	18, // 14: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
-	7,  // 15: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
-	18, // 16: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
-	13, // 17: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
-	18, // 18: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
-	18, // 19: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
-	19, // 20: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
-	13, // 21: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
-	20, // 22: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
-	18, // 23: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
-	15, // 24: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
-	18, // 25: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
-	20, // 26: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
-	18, // 27: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
-	0,  // 28: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
-	1,  // 29: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	14, // 2: bramble.v1.ConnectRequest.task_state:type_name -> bramble.v1.TaskStateChange
+	16, // 3: bramble.v1.ConnectRequest.metrics:type_name -> bramble.v1.MetricsReport
+	18, // 4: bramble.v1.ConnectRequest.health:type_name -> bramble.v1.HealthChange
+	11, // 5: bramble.v1.ConnectRequest.deploy_result:type_name -> bramble.v1.DeployResult
+	22, // 6: bramble.v1.ConnectRequest.checkpoint_ack:type_name -> bramble.v1.CheckpointAck
+	23, // 7: bramble.v1.ConnectRequest.checkpoint_decline:type_name -> bramble.v1.CheckpointDecline
+	24, // 8: bramble.v1.ConnectRequest.end_of_input:type_name -> bramble.v1.EndOfInput
+	3,  // 9: bramble.v1.ConnectResponse.accepted:type_name -> bramble.v1.Accepted
+	4,  // 10: bramble.v1.ConnectResponse.heartbeat:type_name -> bramble.v1.Heartbeat
+	5,  // 11: bramble.v1.ConnectResponse.deploy:type_name -> bramble.v1.Deploy
+	12, // 12: bramble.v1.ConnectResponse.start:type_name -> bramble.v1.Start
+	13, // 13: bramble.v1.ConnectResponse.cancel:type_name -> bramble.v1.Cancel
+	19, // 14: bramble.v1.ConnectResponse.trigger_checkpoint:type_name -> bramble.v1.TriggerCheckpoint
+	20, // 15: bramble.v1.ConnectResponse.abort_checkpoint:type_name -> bramble.v1.AbortCheckpoint
+	21, // 16: bramble.v1.ConnectResponse.commit_checkpoint:type_name -> bramble.v1.CommitCheckpoint
+	25, // 17: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
+	7,  // 18: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
+	10, // 19: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
+	6,  // 20: bramble.v1.Deploy.restore:type_name -> bramble.v1.Restore
+	26, // 21: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
+	9,  // 22: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
+	8,  // 23: bramble.v1.DeployTask.operators:type_name -> bramble.v1.OperatorRestore
+	26, // 24: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
+	15, // 25: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
+	26, // 26: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
+	26, // 27: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
+	27, // 28: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
+	15, // 29: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
+	28, // 30: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
+	26, // 31: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
+	17, // 32: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
+	26, // 33: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
+	28, // 34: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
+	26, // 35: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
+	26, // 36: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
+	26, // 37: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
+	26, // 38: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
+	0,  // 39: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
+	1,  // 40: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
+	40, // [40:41] is the sub-list for method output_type
+	39, // [39:40] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_taskmanager_proto_init() }
@@ -1480,6 +2302,9 @@ func file_bramble_v1_taskmanager_proto_init() {
 		(*ConnectRequest_Metrics)(nil),
 		(*ConnectRequest_Health)(nil),
 		(*ConnectRequest_DeployResult)(nil),
+		(*ConnectRequest_CheckpointAck)(nil),
+		(*ConnectRequest_CheckpointDecline)(nil),
+		(*ConnectRequest_EndOfInput)(nil),
 	}
 	file_bramble_v1_taskmanager_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Accepted)(nil),
@@ -1487,6 +2312,9 @@ func file_bramble_v1_taskmanager_proto_init() {
 		(*ConnectResponse_Deploy)(nil),
 		(*ConnectResponse_Start)(nil),
 		(*ConnectResponse_Cancel)(nil),
+		(*ConnectResponse_TriggerCheckpoint)(nil),
+		(*ConnectResponse_AbortCheckpoint)(nil),
+		(*ConnectResponse_CommitCheckpoint)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1494,7 +2322,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_taskmanager_proto_rawDesc), len(file_bramble_v1_taskmanager_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,521 @@
+package jobmanager
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/bramble-stream/bramble/engine/checkpoint"
+	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/stream"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
+)
+
+const (
+	// defaultIntervalMS is how often checkpoints are taken where there is somewhere to put them.
+	defaultIntervalMS = 10_000
+	// defaultRetained is one more than Flink keeps: should the newest be damaged, there is one before it.
+	defaultRetained = 2
+	// keyCheckpointing begins the options about checkpoints; the keys are Flink's.
+	keyCheckpointing = "execution.checkpointing."
+	// endRequest asks for the checkpoint that all tasks wait for at the end of their input.
+	endRequest = "end of input"
+	// restoreBytesPerMS is what a restoring job is trusted to read at least, beyond the time for its deployment: 1 MB/s, a slow Wi-Fi.
+	restoreBytesPerMS = 1000
+)
+
+// checkpoints is what the loop knows of a job's checkpoints.
+type checkpoints struct {
+	coord *checkpoint.Coordinator
+	store *ckptstore.Store
+	cfg   checkpoint.Config
+	// finals are the last parts of tasks that wait for their last checkpoint; ended are the tasks that do.
+	finals map[job.Ref][]checkpoint.TaskPart
+	ended  map[job.Ref]bool
+	// restore is what the present attempt goes on from, nil for the beginning.
+	restore *restorePlan
+	// counted are the epochs of the history that are in the counters.
+	counted           map[stream.Epoch]bool
+	completed, failed int64
+	last              checkpoint.Record
+	// io counts what runs on storage. removal waits until it has ended.
+	io      int
+	removal bool
+}
+
+// restorePlan is what an attempt goes on from.
+type restorePlan struct {
+	epoch stream.Epoch
+	// operators has an assignment for each task, by operator.
+	operators map[string][]checkpoint.Assignment
+	bytes     int64
+}
+
+// checkpointConfig reads a job's options.
+func checkpointConfig(config map[string]string) (checkpoint.Config, error) {
+	c := checkpoint.Config{IntervalMS: defaultIntervalMS, Retained: defaultRetained}
+	for _, d := range []struct {
+		key string
+		to  *int64
+	}{{"interval", &c.IntervalMS}, {"timeout", &c.TimeoutMS}, {"min-pause", &c.MinPauseMS}} {
+		if text := config[keyCheckpointing+d.key]; text != "" {
+			v, err := job.ParseDuration(text)
+			if err != nil {
+				return c, fmt.Errorf("%s%s: %w", keyCheckpointing, d.key, err)
+			}
+			*d.to = v.Milliseconds()
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		to    *int
+		least int
+	}{{"max-concurrent-checkpoints", &c.MaxConcurrent, 1}, {"tolerable-failed-checkpoints", &c.TolerableFailures, 0}, {"num-retained", &c.Retained, 1}} {
+		if text := strings.TrimSpace(config[keyCheckpointing+n.key]); text != "" {
+			v, err := strconv.ParseInt(text, 10, 32)
+			if err != nil || int(v) < n.least {
+				return c, fmt.Errorf("%s%s: %q is not a number from %d on", keyCheckpointing, n.key, text, n.least)
+			}
+			*n.to = int(v)
+		}
+	}
+	return c, nil
+}
+
+// faultTolerance sets up what a job needs to be started again: its strategy and, where there is storage, its checkpoints.
+func (jm *JobManager) faultTolerance(id string, g *graph.JobGraph, graphJSON []byte) (job.Strategy, *checkpoints, error) {
+	cfg, err := checkpointConfig(g.Config)
+	if err != nil {
+		return job.Strategy{}, nil, err
+	}
+	strategy, err := job.ParseStrategy(g.Config, jm.storage != nil && cfg.IntervalMS > 0)
+	if err != nil || jm.storage == nil {
+		return strategy, nil, err
+	}
+	strategy.Random = jm.random
+	store, err := ckptstore.New(jm.storage, id)
+	if err != nil {
+		return strategy, nil, err
+	}
+	digest := sha256.Sum256(graphJSON)
+	cfg.JobID, cfg.Leader, cfg.GraphDigest = id, jm.leader.Epoch(), hex.EncodeToString(digest[:8])
+	return strategy, &checkpoints{
+		coord: checkpoint.NewCoordinator(cfg, nil, 0), store: store, cfg: cfg, finals: map[job.Ref][]checkpoint.TaskPart{},
+		ended: map[job.Ref]bool{}, counted: map[stream.Epoch]bool{},
+	}, nil
+}
+
+// random is in [0, 1).
+func (jm *JobManager) random() float64 {
+	var b [4]byte
+	if _, err := jm.cfg.Rand.Read(b[:]); err != nil {
+		return 0.5
+	}
+	return float64(uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8|uint32(b[3])) / (1 << 32)
+}
+
+// coordinate lets an event happen to a job's checkpoints and does what follows.
+func (c *cluster) coordinate(r *running, e checkpoint.Event) {
+	if r.ckpt == nil {
+		return
+	}
+	for _, cmd := range r.ckpt.coord.Step(c.now(), e) {
+		c.coordinated(r, cmd)
+	}
+	r.ckpt.count()
+	r.notify()
+}
+
+func (c *cluster) coordinated(r *running, cmd checkpoint.Command) {
+	attempt := r.attempt()
+	switch cmd := cmd.(type) {
+	case checkpoint.Trigger:
+		// All tasks, not only those that it names: one whose input has ended gets no barrier, and has to begin by itself.
+		c.tellAll(r, &pb.ConnectResponse{Message: &pb.ConnectResponse_TriggerCheckpoint{TriggerCheckpoint: &pb.TriggerCheckpoint{
+			LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt, Epoch: uint64(cmd.Barrier.Epoch), Savepoint: cmd.Barrier.Savepoint,
+			SavepointDir: cmd.Path, Stop: cmd.Barrier.Stop,
+		}}})
+	case checkpoint.Abort:
+		c.jm.cfg.Log.Warn("checkpoint failed", "job_id", r.id, "epoch", cmd.Epoch, "reason", cmd.Reason)
+		c.tellAll(r, &pb.ConnectResponse{Message: &pb.ConnectResponse_AbortCheckpoint{AbortCheckpoint: &pb.AbortCheckpoint{
+			LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt, Epoch: uint64(cmd.Epoch),
+		}}})
+	case checkpoint.Commit:
+		c.tellAll(r, &pb.ConnectResponse{Message: &pb.ConnectResponse_CommitCheckpoint{CommitCheckpoint: &pb.CommitCheckpoint{
+			LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt, Epoch: uint64(cmd.Epoch),
+		}}})
+	case checkpoint.WriteManifest:
+		c.onStorage(r, func(ctx context.Context) checkpoint.Event { return c.jm.writeManifest(ctx, r.ckpt.store, cmd) })
+	case checkpoint.Delete:
+		c.onStorage(r, func(ctx context.Context) checkpoint.Event {
+			done := checkpoint.Deleted{Epochs: cmd.Epochs, Files: cmd.Files}
+			if err := r.ckpt.store.Delete(ctx, c.jm.leader, cmd); err != nil {
+				done.Failure = err.Error()
+				c.jm.cfg.Log.Warn("old checkpoints not deleted", "job_id", r.id, "error", err)
+			}
+			return done
+		})
+	case checkpoint.Restore:
+		c.jm.work.Go(func() { c.jm.prepareRestore(c.ctx, r.id, attempt, r.ckpt.store, cmd.Manifest, r.planned.Graph) })
+	case checkpoint.FailJob:
+		c.apply(r, job.Fault{Failure: job.Failure{Message: cmd.Reason}})
+	case checkpoint.RequestDone, checkpoint.RequestFailed: // whoever asked sees it in the history
+	}
+}
+
+// tellAll sends to every taskmanager that runs tasks of the job.
+func (c *cluster) tellAll(r *running, msg *pb.ConnectResponse) {
+	told := map[string]bool{}
+	for _, tasks := range r.machine.Tasks() {
+		for _, t := range tasks {
+			if t.TaskManager != "" && !t.State.Ended() && !told[t.TaskManager] {
+				told[t.TaskManager] = true
+				c.command(t.TaskManager, msg)
+			}
+		}
+	}
+}
+
+// onStorage runs f outside the loop and gives what it returns to the coordinator.
+func (c *cluster) onStorage(r *running, f func(context.Context) checkpoint.Event) {
+	r.ckpt.io++
+	c.jm.work.Go(func() {
+		e := f(c.ctx)
+		c.jm.post(c.ctx, func(c *cluster) { //nolint:errcheck // fails only when the jobmanager stops
+			r.ckpt.io--
+			c.coordinate(r, e)
+			if _, fenced := e.(checkpoint.Fenced); fenced {
+				c.jm.abdicate()
+			}
+			c.removeCheckpoints(r)
+		})
+	})
+}
+
+func (jm *JobManager) writeManifest(ctx context.Context, s *ckptstore.Store, cmd checkpoint.WriteManifest) checkpoint.Event {
+	path, err := s.WriteManifest(ctx, jm.leader, cmd.Manifest)
+	switch {
+	case errors.Is(err, ckptstore.ErrFenced):
+		return checkpoint.Fenced{}
+	case err != nil:
+		return checkpoint.WriteFailed{Epoch: cmd.Manifest.Epoch, Reason: err.Error()}
+	}
+	return checkpoint.Written{Epoch: cmd.Manifest.Epoch, Path: path}
+}
+
+// abdicate ends the jobmanager: another one leads.
+func (jm *JobManager) abdicate() {
+	select {
+	case jm.fenced <- struct{}{}:
+	default:
+	}
+}
+
+// prepareRestore finds the newest checkpoint that is whole, outside the loop. The coordinator has said which it should be.
+func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int32, s *ckptstore.Store, want *checkpoint.Manifest, g *graph.JobGraph) {
+	limited, cancel := context.WithTimeout(ctx, prepareMax)
+	defer cancel()
+	var plan *restorePlan
+	var err error
+	if want != nil {
+		plan, err = jm.findRestore(limited, s, g)
+	}
+	if err == nil {
+		// Nothing of the job runs now: whatever no manifest lists is of attempts that were cut short.
+		if _, gcErr := s.GC(limited, jm.leader, stream.Epoch(math.MaxUint64)); gcErr != nil {
+			jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", id, "error", gcErr)
+		}
+	}
+	jm.post(ctx, func(c *cluster) { //nolint:errcheck // fails only when the jobmanager stops
+		r := c.current(id, attempt)
+		if r == nil {
+			return
+		}
+		e := job.Prepared{}
+		if err != nil {
+			e.Failure = &job.Failure{Message: "restore: " + err.Error()}
+		} else {
+			r.ckpt.restore = plan
+		}
+		if plan != nil {
+			e.ExtraMS = plan.bytes / restoreBytesPerMS
+			jm.cfg.Log.Info("restoring", "job_id", id, "epoch", plan.epoch, "attempt", attempt, "bytes", plan.bytes)
+		}
+		c.apply(r, e)
+	})
+}
+
+func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, g *graph.JobGraph) (*restorePlan, error) {
+	found, err := s.Find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range found.Skipped {
+		jm.cfg.Log.Warn("checkpoint cannot be used", "epoch", k.Epoch, "error", k.Err)
+	}
+	m, err := found.Latest()
+	if err != nil {
+		return nil, err
+	}
+	return planRestore(m, g)
+}
+
+// planRestore deals what a checkpoint holds out to the tasks of a job.
+func planRestore(m *checkpoint.Manifest, g *graph.JobGraph) (*restorePlan, error) {
+	p := &restorePlan{epoch: m.Epoch, operators: map[string][]checkpoint.Assignment{}, bytes: m.SizeBytes()}
+	for _, v := range g.Vertices {
+		for _, n := range v.Ops {
+			o := m.Operator(n.ID)
+			if o == nil {
+				continue
+			}
+			all, err := checkpoint.Redistribute(o, v.Parallelism)
+			if err != nil {
+				return nil, err
+			}
+			for i := range all {
+				for k := range all[i].Parts {
+					// The files hold the former task's whole range: the new one has to know what to leave out.
+					part := &all[i].Parts[k]
+					part.Range = stream.RangeOf(part.Task, o.MaxParallelism, o.Parallelism)
+				}
+			}
+			p.operators[n.ID] = all
+		}
+	}
+	return p, nil
+}
+
+// fill adds to a task what it goes on from.
+func (p *restorePlan) fill(t *pb.DeployTask, v *graph.Vertex) error {
+	index := int(t.Task.Index)
+	t.Finished = true
+	for i, n := range v.Ops {
+		all := p.operators[n.ID]
+		if all == nil {
+			t.Finished = false
+			continue
+		}
+		a := all[index]
+		t.Finished = t.Finished && a.Finished
+		if i == 0 && n.Kind == graph.KindSource || len(a.Splits) > 0 {
+			t.Splits = nil
+			for _, s := range a.Splits {
+				t.Splits = append(t.Splits, &pb.Split{SplitId: s.ID, Position: s.Pos})
+			}
+		}
+		data, err := json.Marshal(a)
+		if err != nil {
+			return fmt.Errorf("operator %q: %w", n.Name, err)
+		}
+		t.Operators = append(t.Operators, &pb.OperatorRestore{OperatorId: n.ID, AssignmentJson: data})
+	}
+	return nil
+}
+
+// jobEntered tells the coordinator what became of the job.
+func (c *cluster) jobEntered(r *running, s job.State) {
+	if r.ckpt == nil {
+		return
+	}
+	switch s {
+	case job.Running:
+		e := checkpoint.Started{Upstream: map[checkpoint.Task][]checkpoint.Task{}}
+		for v, tasks := range r.machine.Tasks() {
+			for i := range tasks {
+				t := checkpoint.Task{Vertex: v, Index: i}
+				e.Tasks = append(e.Tasks, t)
+				e.Upstream[t] = r.upstream(t)
+			}
+		}
+		clear(r.ckpt.ended)
+		clear(r.ckpt.finals)
+		c.coordinate(r, e)
+		for v, tasks := range r.machine.Tasks() {
+			for i, t := range tasks {
+				if t.State == job.TaskFinished {
+					c.taskFinished(r, job.Ref{Vertex: v, Index: i})
+				}
+			}
+		}
+	case job.Restarting, job.Failing, job.Cancelling, job.Failed, job.Canceled, job.Finished:
+		reason := "the job is " + s.String()
+		if f := r.machine.Failures(); len(f) > 0 {
+			reason = f[0].Message
+		}
+		c.coordinate(r, checkpoint.Stopped{Reason: reason})
+		if s == job.Finished || s == job.Canceled && r.planned.Graph.Config[keyCheckpointing+"externalized-checkpoint-retention"] != "RETAIN_ON_CANCELLATION" {
+			r.ckpt.removal = true
+			c.removeCheckpoints(r)
+		}
+	case job.Initializing, job.Created, job.Suspended:
+	}
+}
+
+// removeCheckpoints deletes what a job that has ended leaves in storage, once nothing of it is on its way there.
+func (c *cluster) removeCheckpoints(r *running) {
+	if !r.ckpt.removal || r.ckpt.io > 0 {
+		return
+	}
+	r.ckpt.removal = false
+	store, log := r.ckpt.store, c.jm.cfg.Log
+	c.jm.work.Go(func() {
+		if err := store.RemoveAll(c.ctx, c.jm.leader); err != nil && c.ctx.Err() == nil {
+			log.Warn("checkpoints not removed", "job_id", r.id, "error", err)
+		}
+	})
+}
+
+// upstream are the tasks that send to a task.
+func (r *running) upstream(t checkpoint.Task) []checkpoint.Task {
+	var from []checkpoint.Task
+	for _, e := range r.planned.Graph.Edges {
+		if e.To != t.Vertex {
+			continue
+		}
+		for i := range r.planned.Graph.Vertices[e.From].Parallelism {
+			if e.Partition != graph.Forward || i == t.Index {
+				from = append(from, checkpoint.Task{Vertex: e.From, Index: i})
+			}
+		}
+	}
+	return from
+}
+
+// taskFinished tells the coordinator what a task leaves.
+func (c *cluster) taskFinished(r *running, ref job.Ref) {
+	if r.ckpt == nil || r.machine.State() != job.Running {
+		return
+	}
+	parts := r.ckpt.finals[ref]
+	if parts == nil {
+		parts = r.emptyParts(ref)
+	}
+	c.coordinate(r, checkpoint.Finished{Task: checkpoint.Task(ref), Parts: parts})
+}
+
+// emptyParts are those of a task that ended without a checkpoint: it has read all it had to read.
+func (r *running) emptyParts(ref job.Ref) []checkpoint.TaskPart {
+	g := r.planned.Graph
+	v := g.Vertices[ref.Vertex]
+	groups := g.MaxParallelism
+	if groups <= 0 {
+		groups = stream.DefaultMaxParallelism
+	}
+	parts := make([]checkpoint.TaskPart, len(v.Ops))
+	for i, n := range v.Ops {
+		parts[i] = checkpoint.TaskPart{
+			Operator: n.ID, Name: n.Name, Parallelism: v.Parallelism, MaxParallelism: groups,
+			State: checkpoint.TaskState{Index: ref.Index, Range: stream.RangeOf(ref.Index, groups, v.Parallelism), Finished: true},
+		}
+	}
+	for _, s := range r.splits[ref.Vertex][ref.Index] {
+		parts[0].State.Splits = append(parts[0].State.Splits, checkpoint.Split{ID: s.ID, Pos: s.Pos, Ended: true})
+	}
+	return parts
+}
+
+func (c *cluster) onAck(msg *pb.CheckpointAck) {
+	r := c.current(msg.JobId, msg.Attempt)
+	if r == nil || r.ckpt == nil {
+		return
+	}
+	ref, ok := r.ref(msg.Task)
+	if !ok {
+		return
+	}
+	e := checkpoint.Acked{
+		Epoch: stream.Epoch(msg.Epoch), Task: checkpoint.Task(ref), Savepoint: msg.Savepoint,
+		AlignMS: msg.AlignMs, SnapshotMS: msg.SnapshotMs, UploadMS: msg.UploadMs,
+	}
+	if err := json.Unmarshal(msg.PartsJson, &e.Parts); err != nil {
+		c.coordinate(r, checkpoint.Declined{Epoch: e.Epoch, Task: e.Task, Reason: "what it says cannot be read: " + err.Error()})
+		return
+	}
+	if msg.Final {
+		r.ckpt.finals[ref] = e.Parts
+	}
+	c.coordinate(r, e)
+}
+
+func (c *cluster) onDecline(msg *pb.CheckpointDecline) {
+	r := c.current(msg.JobId, msg.Attempt)
+	if r == nil {
+		return
+	}
+	if ref, ok := r.ref(msg.Task); ok {
+		c.coordinate(r, checkpoint.Declined{Epoch: stream.Epoch(msg.Epoch), Task: checkpoint.Task(ref), Reason: msg.Reason})
+	}
+}
+
+// onEndOfInput asks for a last checkpoint when all tasks wait for it: nobody need wait for the clock.
+func (c *cluster) onEndOfInput(msg *pb.EndOfInput) {
+	r := c.current(msg.JobId, msg.Attempt)
+	if r == nil || r.ckpt == nil {
+		return
+	}
+	ref, ok := r.ref(msg.Task)
+	if !ok {
+		return
+	}
+	r.ckpt.ended[ref] = true
+	total, done := r.machine.Count(job.TaskFinished)
+	if len(r.ckpt.ended)+done >= total {
+		c.coordinate(r, checkpoint.Request{ID: endRequest})
+	}
+}
+
+// count takes what has ended since the last call into the counters.
+func (k *checkpoints) count() {
+	seen := map[stream.Epoch]bool{}
+	for _, rec := range k.coord.History() {
+		if rec.Status == checkpoint.InProgress {
+			continue
+		}
+		seen[rec.Epoch] = true
+		switch {
+		case k.counted[rec.Epoch]:
+		case rec.Status == checkpoint.Completed:
+			k.completed++
+			if rec.Epoch > k.last.Epoch {
+				k.last = rec
+			}
+		default:
+			k.failed++
+		}
+	}
+	k.counted = seen
+}
+
+// view is what clients see.
+func (k *checkpoints) view(r *running) *pb.Checkpoints {
+	if k == nil {
+		return nil
+	}
+	v := &pb.Checkpoints{IntervalMs: k.cfg.IntervalMS, Completed: k.completed, Failed: k.failed}
+	if k.restore != nil {
+		v.RestoredEpoch = uint64(k.restore.epoch)
+	}
+	for _, rec := range k.coord.History() {
+		p := &pb.Checkpoint{
+			Epoch: uint64(rec.Epoch), Savepoint: rec.Savepoint, Status: string(rec.Status), TriggeredAtMs: rec.TriggeredMS, EndedAtMs: rec.EndedMS,
+			SizeBytes: rec.SizeBytes, NewBytes: rec.NewBytes, Path: rec.Path, Reason: rec.Reason, TasksTotal: int32(rec.TaskCount), //nolint:gosec // small
+		}
+		for _, t := range rec.Tasks {
+			p.Tasks = append(p.Tasks, &pb.CheckpointTask{
+				Task: r.taskID(job.Ref(t.Task)), AckMs: t.AckMS, AlignMs: t.AlignMS, SnapshotMs: t.SnapshotMS, UploadMs: t.UploadMS,
+				SizeBytes: t.SizeBytes, NewBytes: t.NewBytes,
+			})
+		}
+		v.History = append(v.History, p)
+	}
+	return v
+}

@@ -1,0 +1,203 @@
+//go:build integration
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bramble-stream/bramble/internal/testenv"
+)
+
+// recoveryJob reads streams and keeps state in windows and in an aggregate that never ends.
+const recoveryJob = `
+SET 'execution.checkpointing.interval' = '500 ms';
+SET 'restart-strategy.type' = 'fixed-delay';
+SET 'restart-strategy.fixed-delay.attempts' = '100';
+SET 'restart-strategy.fixed-delay.delay' = '200 ms';
+CREATE TABLE numbers (k STRING, n BIGINT, at BIGINT, ts AS TO_TIMESTAMP_LTZ(at, 3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND)
+  WITH ('connector' = 'redis-stream', 'url' = '${REDIS_URL}', 'stream' = 'in0;in1;in2;in3', 'scan.startup.mode' = 'earliest-offset');
+CREATE TABLE windows (k STRING, w BIGINT, c BIGINT, s BIGINT, PRIMARY KEY (k, w) NOT ENFORCED)
+  WITH ('connector' = 'redis', 'url' = '${REDIS_URL}', 'key' = 'w:{k}:{w}');
+CREATE TABLE totals (k STRING, c BIGINT, s BIGINT, PRIMARY KEY (k) NOT ENFORCED)
+  WITH ('connector' = 'redis', 'url' = '${REDIS_URL}', 'key' = 't:{k}');
+CREATE TABLE copies (k STRING, n BIGINT) WITH ('connector' = 'filesystem', 'path' = '${OUT}', 'format' = 'csv');
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO windows SELECT k, MIN(at) / 1000, COUNT(*), SUM(n)
+  FROM TABLE(TUMBLE(TABLE numbers, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end;
+INSERT INTO totals SELECT k, COUNT(*), SUM(n) FROM numbers GROUP BY k;
+INSERT INTO copies SELECT k, n FROM numbers;
+END;
+`
+
+// numbersModel is what recoveryJob has to come to.
+type numbersModel struct {
+	windows, totals map[string][2]int64
+	rows            int
+}
+
+// startCheckpointed starts a cluster that takes checkpoints.
+func startCheckpointed(t *testing.T, taskmanagers, slots int) *cluster {
+	t.Helper()
+	rpc, metrics := testenv.FreePort(t), testenv.FreePort(t)
+	c := &cluster{t: t, addr: fmt.Sprintf("127.0.0.1:%d", rpc), jmMetrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics)}
+	c.jobmanager = start(t, "jobmanager", "--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
+		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+t.TempDir())
+	for range taskmanagers {
+		c.addTaskManager(slots)
+	}
+	await(t, "all taskmanagers to register", func() bool {
+		return metric(t, c.jmMetrics, "bramble_jobmanager_taskmanagers") == float64(taskmanagers)
+	})
+	return c
+}
+
+// feed adds rows to the streams, a thousandth of a second of event time each, until stop is closed and at least least are there, and then one
+// that closes all windows.
+func feed(ctx context.Context, db *redis.Client, least int, stop <-chan struct{}) (*numbersModel, error) {
+	const batch = 500
+	m := &numbersModel{windows: map[string][2]int64{}, totals: map[string][2]int64{}}
+	add := func(m map[string][2]int64, k string, n int64) {
+		v := m[k]
+		m[k] = [2]int64{v[0] + 1, v[1] + n}
+	}
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for stopped := false; !stopped || m.rows < least; {
+		select {
+		case <-stop:
+			stopped = true
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+		p := db.Pipeline()
+		for range batch {
+			i := int64(m.rows)
+			k := fmt.Sprint("k", i*7919%97)
+			p.XAdd(ctx, &redis.XAddArgs{Stream: fmt.Sprint("in", i%4), Values: []any{"k", k, "n", i, "at", i}})
+			add(m.totals, k, i)
+			add(m.windows, fmt.Sprint(k, ":", i/1000), i)
+			m.rows++
+		}
+		if _, err := p.Exec(ctx); err != nil {
+			return nil, err
+		}
+	}
+	// Each split has to say that time has passed.
+	for i := range 4 {
+		far := int64(m.rows + 1_000_000)
+		if err := db.XAdd(ctx, &redis.XAddArgs{Stream: fmt.Sprint("in", i), Values: []any{"k", "end", "n", 0, "at", far}}).Err(); err != nil {
+			return nil, err
+		}
+		add(m.totals, "end", 0)
+		m.rows++
+	}
+	return m, nil
+}
+
+// wrong compares what is in Redis with the model.
+func (m *numbersModel) wrong(ctx context.Context, db *redis.Client) string {
+	for _, part := range []struct {
+		prefix string
+		want   map[string][2]int64
+	}{{"t:", m.totals}, {"w:", m.windows}} {
+		for _, k := range slices.Sorted(maps.Keys(part.want)) {
+			have := db.HGetAll(ctx, part.prefix+k).Val()
+			if w := part.want[k]; have["c"] != fmt.Sprint(w[0]) || have["s"] != fmt.Sprint(w[1]) {
+				return fmt.Sprintf("%s%s is %v, want c=%d s=%d", part.prefix, k, have, w[0], w[1])
+			}
+		}
+		if keys := db.Keys(ctx, part.prefix+"*").Val(); len(keys) != len(part.want) {
+			return fmt.Sprintf("%d keys %s*, want %d", len(keys), part.prefix, len(part.want))
+		}
+	}
+	return ""
+}
+
+// committed counts the rows in files that are complete, by row.
+func committed(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	rows := map[string]int{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if strings.HasPrefix(d.Name(), ".") || strings.HasPrefix(d.Name(), "_") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		for line := range strings.Lines(string(data)) {
+			rows[strings.TrimSpace(line)]++
+		}
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestKilledTaskManagersLoseNothing(t *testing.T) {
+	const kills = 5
+	rds := testenv.Redis(t)
+	db := redisClient(t, rds.URL())
+	out := t.TempDir()
+	c := startCheckpointed(t, 3, 2)
+	stop := make(chan struct{})
+	type fed struct {
+		m   *numbersModel
+		err error
+	}
+	done := make(chan fed, 1)
+	go func() {
+		m, err := feed(t.Context(), db, 50_000, stop)
+		done <- fed{m, err}
+	}()
+	id := c.submit(recoveryJob, "-p", "4", "-D", "REDIS_URL="+rds.URL(), "-D", "OUT="+out)
+	for i := range kills {
+		before := metric(t, c.jmMetrics, "bramble_checkpoints_total")
+		await(t, "checkpoints after a restart", func() bool {
+			return metric(t, c.jmMetrics, "bramble_checkpoints_total") >= before+2 && metric(t, c.jmMetrics, "bramble_job_restarts_total") >= float64(i)
+		})
+		c.managers[i].signal(syscall.SIGKILL)
+		<-c.managers[i].done
+		if i != 1 { // once the job has to do with fewer
+			c.addTaskManager(2)
+		}
+		await(t, "the job to restart", func() bool {
+			return metric(t, c.jmMetrics, "bramble_job_restarts_total") > float64(i) && strings.Contains(c.status(id), "State      RUNNING")
+		})
+	}
+	close(stop)
+	f := <-done
+	if f.err != nil {
+		t.Fatal(f.err)
+	}
+	await(t, "all results", func() bool { return f.m.wrong(t.Context(), db) == "" || t.Context().Err() != nil })
+	var rows map[string]int
+	await(t, "all rows in files", func() bool { rows = committed(t, out); return len(rows) >= f.m.rows-3 }) // the last ones are alike
+	for row, n := range rows {
+		if n != 1 && row != "end,0" {
+			t.Errorf("row %s is in files %d times", row, n)
+		}
+	}
+	t.Logf("%d rows, %d kills\n%s", f.m.rows, kills, c.status(id))
+	if msg := f.m.wrong(t.Context(), db); msg != "" {
+		t.Error(msg)
+	}
+	contains(t, c.status(id), "Restarts   "+strconv.Itoa(kills), "COMPLETED", "restored from", "lost: connection lost")
+	c.mustBramble("cancel", id)
+}
