@@ -89,7 +89,6 @@ var layers = []layer{
 
 	{"internal/invariants", nil},
 	{"internal/civil", nil},
-	{"internal/deps", nil},
 	{"internal/lint", nil},
 	{"internal/testenv", nil},
 	// What the demo plays around a cluster: a house, a broker, a view of the results.
