@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,6 +83,7 @@ func (c *cli) run() *cobra.Command {
 			if cfg.Log, err = logs.Logger(c.err); err != nil {
 				return err
 			}
+			cfg.Log = slog.New(quiet{cfg.Log.Handler()})
 			cfg.MemoryBytes = int64(memory)
 			return c.runLocally(cmd.Context(), cfg, s)
 		},
