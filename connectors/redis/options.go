@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -138,12 +139,15 @@ func startupMode(t *graph.TableSpec) string {
 	return "earliest-offset"
 }
 
+// consumerPrefix stands before the number of a consumer in the ID of its split.
+const consumerPrefix = "consumer-"
+
 // streamSplits makes a split of every stream; with a group, each task reads all streams as a consumer of its own.
 func streamSplits(_ context.Context, t *graph.TableSpec, parallelism int) ([]op.Split, error) {
 	var out []op.Split
 	if startupMode(t) == "group-offsets" {
 		for i := range parallelism {
-			out = append(out, op.Split{ID: fmt.Sprintf("consumer-%d", i)})
+			out = append(out, op.Split{ID: consumerPrefix + strconv.Itoa(i)})
 		}
 		return out, nil
 	}
@@ -169,8 +173,8 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// newClient returns a client for the table's server. It connects when it is first used.
-func newClient(t *graph.TableSpec) (*redis.Client, error) {
+// newClient returns a client for the table's server with so many connections at most. It connects when it is first used.
+func newClient(t *graph.TableSpec, conns int) (*redis.Client, error) {
 	get := func(key string) (string, error) {
 		v, err := op.ResolveSecret(t.Options[key])
 		if err != nil {
@@ -199,7 +203,7 @@ func newClient(t *graph.TableSpec) (*redis.Client, error) {
 	}
 	// Retries are ours, so that waiting is reported; a large buffer holds a whole answer of a thousand entries.
 	o.MaxRetries, o.DialerRetries = -1, 1
-	o.PoolSize, o.MinIdleConns = 2, 0
+	o.PoolSize, o.MinIdleConns = conns, 0
 	o.ReadBufferSize, o.WriteBufferSize = 256<<10, 64<<10
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 5*time.Second, 30*time.Second, 30*time.Second
 	quiet()

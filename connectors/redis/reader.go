@@ -2,14 +2,15 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 )
 
-// reader asks Redis for entries, on a goroutine of its own.
+// reader asks Redis for entries, on a goroutine of its own: for all streams, or for one consumer of a group.
 type reader struct {
 	*source
+	// split is the index of the consumer's split.
+	split int
 	// pos[i] is the id after which split i is asked for; last[i] where a bounded one ends.
 	pos, last []string
 	done      []bool
@@ -20,6 +21,13 @@ type reader struct {
 func (r *reader) run(ctx context.Context) error {
 	if err := persist(ctx, r.ctx, r.server, r.prepare); err != nil {
 		return err
+	}
+	if len(r.consumers) > 0 {
+		for name, id := range r.consumers[r.split].restored {
+			if err := r.ackUpTo(ctx, r.splits[r.split].ID, name, id); err != nil {
+				return err
+			}
+		}
 	}
 	for ctx.Err() == nil {
 		var found []answer
@@ -62,7 +70,7 @@ func (r *reader) allDone() bool {
 // prepare turns the startup mode into ids, so that no entry can slip between two requests.
 func (r *reader) prepare(ctx context.Context) error {
 	if r.table.Options["group"] != "" {
-		r.consumer = fmt.Sprintf("bramble-%.8s-%d", r.ctx.Task.OperatorID, r.ctx.Task.Index)
+		r.consumer = consumerName(r.ctx, r.splits[r.split].ID)
 		r.group = r.group[:0]
 		for _, name := range streams(r.table) {
 			err := r.client.XGroupCreateMkStream(ctx, name, r.table.Options["group"], "0").Err()
@@ -189,6 +197,9 @@ func (r *reader) groupAnswers(found []answer) []answer {
 			}
 		}
 		g.behind = g.behind && more
+	}
+	for i := range found {
+		found[i].split = r.split
 	}
 	return found
 }

@@ -71,7 +71,7 @@ func TestStreamSourceConformance(t *testing.T) {
 	for _, format := range []string{"fields", "json"} {
 		for _, group := range []string{"", "readers"} {
 			t.Run(format+group, func(t *testing.T) {
-				conformance.Source(t, conformance.SourceConfig{Connector: Streams(), Replays: group == "", Duplicates: group != "", New: func(t *testing.T) conformance.SourceTable {
+				conformance.Source(t, conformance.SourceConfig{Connector: Streams(), Replays: group == "", Duplicates: group != "", Acks: group != "", New: func(t *testing.T) conformance.SourceTable {
 					srv := testenv.Redis(t, testenv.Persistent())
 					proxy := testenv.Proxy(t, srv.Addr())
 					c := client(t, srv)

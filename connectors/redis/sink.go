@@ -40,7 +40,7 @@ const greetMax = time.Second
 
 func (p *pipeline) open(ctx *op.Context, t *graph.TableSpec) (err error) {
 	p.ctx = ctx
-	if p.client, err = newClient(t); err != nil {
+	if p.client, err = newClient(t, 2); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(ctx.Ctx)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,7 +26,7 @@ const (
 	blockFor = time.Second
 )
 
-// source reads streams. A goroutine keeps one request in flight ahead of the task.
+// source reads streams. A goroutine keeps one request in flight ahead of the task, one for each consumer of a group.
 type source struct {
 	table  *graph.TableSpec
 	ctx    *op.Context
@@ -48,7 +49,9 @@ type source struct {
 	cur   answer
 	at    int
 	ended []bool
-	// acks are entries of a group, by stream, that the task has processed.
+	// consumers are the splits of a group with checkpoints: entries are acknowledged by Commit.
+	consumers []*consumer
+	// acks are entries of a group, by stream, that the task has processed, in a job without checkpoints.
 	acks  map[string][]string
 	timer *time.Timer
 }
@@ -115,24 +118,51 @@ func (s *source) Open(ctx *op.Context, splits []op.Split) error {
 		close(s.done)
 		return nil
 	}
+	readers := 1
+	if s.grouped() {
+		readers = len(splits)
+		for _, sp := range splits {
+			c, err := newConsumer(sp)
+			if err != nil {
+				return err
+			}
+			if ctx.Checkpointing {
+				s.consumers = append(s.consumers, c)
+			}
+		}
+	}
 	var err error
-	if s.client, err = newClient(s.table); err != nil {
+	if s.client, err = newClient(s.table, 1+readers); err != nil {
 		return err
 	}
 	s.server = s.client.Options().Addr
-	run, cancel := context.WithCancel(ctx.Ctx)
+	s.start(readers)
+	return nil
+}
+
+// grouped reports whether the source reads as consumers of a group.
+func (s *source) grouped() bool { return s.table.Options["group"] != "" }
+
+// start runs the readers until cancel; done is closed when they have ended.
+func (s *source) start(readers int) {
+	run, cancel := context.WithCancel(s.ctx.Ctx)
 	s.cancel = cancel
-	r := &reader{source: s, pos: make([]string, len(splits)), last: make([]string, len(splits)), done: make([]bool, len(splits))}
-	for i := range splits {
-		r.pos[i] = string(s.pos[i])
+	var all sync.WaitGroup
+	for i := range readers {
+		r := &reader{source: s, split: i, pos: make([]string, len(s.splits)), last: make([]string, len(s.splits)), done: make([]bool, len(s.splits))}
+		for k := range s.splits {
+			r.pos[k] = string(s.pos[k])
+		}
+		all.Go(func() {
+			if err := r.run(run); err != nil && run.Err() == nil {
+				s.send(run, answer{err: err})
+			}
+		})
 	}
 	go func() {
 		defer close(s.done)
-		if err := r.run(run); err != nil && run.Err() == nil {
-			s.send(run, answer{err: err})
-		}
+		all.Wait()
 	}()
-	return nil
 }
 
 func (s *source) send(ctx context.Context, a answer) bool {
@@ -248,13 +278,16 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 	if s.meta.stream >= 0 {
 		s.meta.streams.Finish()
 	}
+	if len(s.consumers) > 0 && s.at > 0 {
+		s.consumers[s.cur.split].taken[s.cur.stream] = string(s.cur.entries[s.at-1].id)
+	}
 	return rows, err
 }
 
 // take moves on behind an entry.
 func (s *source) take(id []byte) {
 	s.pos[s.cur.split] = append(s.pos[s.cur.split][:0], id...)
-	if s.table.Options["group"] != "" {
+	if s.grouped() && len(s.consumers) == 0 {
 		s.acks[s.cur.stream] = append(s.acks[s.cur.stream], string(id))
 	}
 }
@@ -304,17 +337,37 @@ func (s *source) ack(ctx context.Context) error {
 	return nil
 }
 
-// Snapshot returns the streams with the id of the last entry taken.
-func (s *source) Snapshot(stream.Epoch) ([]op.Split, error) {
+// Snapshot returns the streams with the id of the last entry taken, or the consumers with those of all streams.
+func (s *source) Snapshot(epoch stream.Epoch) ([]op.Split, error) {
 	out := make([]op.Split, len(s.splits))
 	for i, sp := range s.splits {
-		out[i] = op.Split{ID: sp.ID, Pos: bytes.Clone(s.pos[i])}
+		out[i].ID = sp.ID
+		switch {
+		case len(s.consumers) > 0:
+			pos, err := s.consumers[i].close(epoch)
+			if err != nil {
+				return nil, err
+			}
+			out[i].Pos = pos
+		case !s.grouped():
+			out[i].Pos = bytes.Clone(s.pos[i])
+		}
 	}
 	return out, nil
 }
 
-// Commit has nothing to do: positions are in the checkpoint, and a group's entries are acknowledged as they are processed.
-func (s *source) Commit(context.Context, stream.Epoch) error { return nil }
+// Commit acknowledges the entries of a group that the epoch contains. Otherwise positions are in the checkpoint.
+func (s *source) Commit(ctx context.Context, epoch stream.Epoch) error {
+	for i, c := range s.consumers {
+		for name, id := range c.commit(epoch) {
+			if err := s.ackUpTo(ctx, s.splits[i].ID, name, id); err != nil {
+				return err
+			}
+			c.acked[name] = id
+		}
+	}
+	return nil
+}
 
 func (s *source) Close() error {
 	if s.client == nil {
