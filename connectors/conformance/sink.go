@@ -42,6 +42,8 @@ type SinkTable struct {
 	Read func(want int) []string
 	// Restart kills the server and starts it again with its data; Cut cuts the connections; Stop kills it for good.
 	Restart, Cut, Stop func()
+	// Leftovers lists what waits outside to be committed.
+	Leftovers func() []string
 }
 
 // Sink runs the suite.
@@ -53,6 +55,8 @@ func Sink(t *testing.T, cfg SinkConfig) {
 	t.Run("row kinds", s.kinds)
 	t.Run("big values", s.big)
 	t.Run("commit", s.commit)
+	t.Run("aborted epoch", s.aborted)
+	t.Run("checkpoints and kills", s.life)
 	t.Run("server restarted", func(t *testing.T) { s.disturbed(t, func(x SinkTable) func() { return x.Restart }) })
 	t.Run("connection cut", func(t *testing.T) { s.disturbed(t, func(x SinkTable) func() { return x.Cut }) })
 	t.Run("cancelled while blocked", s.blocked)

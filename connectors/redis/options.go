@@ -24,6 +24,11 @@ var connection = []op.Option{
 	{Key: "password", Secret: true, Doc: "password, best as ${file:/run/secrets/…}"},
 }
 
+var guarantee = op.Option{
+	Key: guaranteeOption, Kind: op.OptionEnum, Enum: []string{"at-least-once", exactlyOnce}, Default: "at-least-once", Only: "sink",
+	Doc: "at-least-once: rows are written at once; exactly-once: when the checkpoint that contains them is complete",
+}
+
 // jsonOptions are the json format's options.
 func jsonOptions() []op.Option {
 	var out []op.Option
@@ -48,6 +53,7 @@ func Streams() *op.Connector {
 		{Key: "scan.startup.specific-id", Only: "source", Doc: "entry id after which reading begins"},
 		{Key: "scan.bounded.mode", Kind: op.OptionEnum, Only: "source", Enum: []string{"unbounded", "latest-offset"}, Default: "unbounded", Doc: "latest-offset: end with what is there when the job starts"},
 		{Key: "group", Only: "source", Doc: "consumer group, for group-offsets; made if it is not there, from the beginning of the stream"},
+		guarantee,
 		{Key: "maxlen", Kind: op.OptionInt, Only: "sink", Doc: "trim the stream to about so many entries"},
 	}, connection...), jsonOptions()...)
 	return &op.Connector{
@@ -71,6 +77,7 @@ func Keys() *op.Connector {
 	options := append(append([]op.Option{
 		{Key: "key", Doc: "key of a row, such as sensor:{id} (default: the table's name and the primary key)"},
 		{Key: "format", Kind: op.OptionEnum, Enum: []string{"hash", "json"}, Default: "hash", Doc: "hash: a field a column; json: a string with an object"},
+		guarantee,
 		{Key: "ttl", Kind: op.OptionDuration, Doc: "a key is removed when it has not been written for so long"},
 	}, connection...), jsonOptions()...)
 	return &op.Connector{

@@ -102,36 +102,54 @@ func TestStreamSourceConformance(t *testing.T) {
 
 func TestStreamSinkConformance(t *testing.T) {
 	for _, format := range []string{"fields", "json"} {
-		t.Run(format, func(t *testing.T) {
-			conformance.Sink(t, conformance.SinkConfig{Connector: Streams(), Duplicates: true, New: func(t *testing.T) conformance.SinkTable {
-				srv := testenv.Redis(t, testenv.Persistent())
-				proxy := testenv.Proxy(t, srv.Addr())
-				spec := table("redis://"+proxy.Addr(), conformance.Scalars(), "format", format)
-				reading := table(srv.URL(), conformance.Scalars(), "format", format, "scan.bounded.mode", "latest-offset")
-				return conformance.SinkTable{
-					Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
-					Read: func(int) []string { return conformance.ReadTable(t, Streams(), reading, 1<<30) },
-				}
-			}})
-		})
+		for _, guarantee := range []string{"at-least-once", "exactly-once"} {
+			exact := guarantee == "exactly-once"
+			t.Run(format+","+guarantee, func(t *testing.T) {
+				conformance.Sink(t, conformance.SinkConfig{Connector: Streams(), Duplicates: !exact, TwoPhase: exact, New: func(t *testing.T) conformance.SinkTable {
+					srv := testenv.Redis(t, testenv.Persistent())
+					proxy := testenv.Proxy(t, srv.Addr())
+					spec := table("redis://"+proxy.Addr(), conformance.Scalars(), "format", format, "sink.delivery-guarantee", guarantee)
+					reading := table(srv.URL(), conformance.Scalars(), "format", format, "scan.bounded.mode", "latest-offset")
+					c := client(t, srv)
+					return conformance.SinkTable{
+						Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
+						Read:      func(int) []string { return conformance.ReadTable(t, Streams(), reading, 1<<30) },
+						Leftovers: func() []string { return leftovers(t, c) },
+					}
+				}})
+			})
+		}
 	}
+}
+
+// leftovers are the keys of transactions that wait.
+func leftovers(t *testing.T, c *redis.Client) []string {
+	t.Helper()
+	keys, err := c.Keys(t.Context(), "bramble:*:tx:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func TestKeySinkConformance(t *testing.T) {
 	for _, format := range []string{"hash", "json"} {
-		t.Run(format, func(t *testing.T) {
-			conformance.Sink(t, conformance.SinkConfig{Connector: Keys(), Upsert: true, New: func(t *testing.T) conformance.SinkTable {
-				srv := testenv.Redis(t, testenv.Persistent())
-				proxy := testenv.Proxy(t, srv.Addr())
-				spec := table("redis://"+proxy.Addr(), conformance.Scalars(), "format", format)
-				spec.PrimaryKey = []int{0}
-				c := client(t, srv)
-				return conformance.SinkTable{
-					Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
-					Read: func(int) []string { return readKeys(t, c, format) },
-				}
-			}})
-		})
+		for _, guarantee := range []string{"at-least-once", "exactly-once"} {
+			t.Run(format+","+guarantee, func(t *testing.T) {
+				conformance.Sink(t, conformance.SinkConfig{Connector: Keys(), Upsert: true, TwoPhase: guarantee == "exactly-once", New: func(t *testing.T) conformance.SinkTable {
+					srv := testenv.Redis(t, testenv.Persistent())
+					proxy := testenv.Proxy(t, srv.Addr())
+					spec := table("redis://"+proxy.Addr(), conformance.Scalars(), "format", format, "sink.delivery-guarantee", guarantee)
+					spec.PrimaryKey = []int{0}
+					c := client(t, srv)
+					return conformance.SinkTable{
+						Table: spec, Restart: srv.Restart, Cut: proxy.Cut, Stop: srv.Stop,
+						Read:      func(int) []string { return readKeys(t, c, format) },
+						Leftovers: func() []string { return leftovers(t, c) },
+					}
+				}})
+			})
+		}
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/bramble-stream/bramble/connectors/format"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
-	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -29,6 +28,8 @@ type pipeline struct {
 	client   *redis.Client
 	commands [][]any
 	bytes    int
+	// tx collects the commands instead, with 'sink.delivery-guarantee' = 'exactly-once'.
+	tx *transaction
 
 	// greeted gets what came of the first contact with the server, once; stop ends the attempts.
 	greeted chan error
@@ -38,8 +39,12 @@ type pipeline struct {
 // greetMax is how long Open waits for the server's first answer: a wrong password fails the job at once, not at the first row.
 const greetMax = time.Second
 
-func (p *pipeline) open(ctx *op.Context, t *graph.TableSpec) (err error) {
+// open connects; key is what is written, or the table's name.
+func (p *pipeline) open(ctx *op.Context, t *graph.TableSpec, key string) (err error) {
 	p.ctx = ctx
+	if p.tx, err = newTransaction(ctx, t, key); err != nil {
+		return err
+	}
 	if p.client, err = newClient(t, 2); err != nil {
 		return err
 	}
@@ -86,6 +91,10 @@ func (p *pipeline) greet(ctx context.Context, away chan<- struct{}) error {
 }
 
 func (p *pipeline) add(ctx context.Context, size int, args ...any) error {
+	if p.tx != nil {
+		p.tx.add(args)
+		return p.spill(ctx)
+	}
 	p.commands = append(p.commands, args)
 	p.bytes += size
 	if len(p.commands) >= pipelineMax || p.bytes >= pipelineBytes {
@@ -121,11 +130,6 @@ func (p *pipeline) Flush(ctx context.Context) error {
 	p.commands, p.bytes = p.commands[:0], 0
 	return nil
 }
-
-// Prepare and Commit have nothing to do: what was flushed is visible.
-func (p *pipeline) Prepare(context.Context, stream.Epoch) ([]byte, error) { return nil, nil }
-
-func (p *pipeline) Commit(context.Context, stream.Epoch, []byte) error { return nil }
 
 func (p *pipeline) Close() error {
 	if p.client == nil {
@@ -175,7 +179,7 @@ func newStreamSink(t *graph.TableSpec) (*streamSink, error) {
 	return s, err
 }
 
-func (s *streamSink) Open(ctx *op.Context) error { return s.open(ctx, s.table) }
+func (s *streamSink) Open(ctx *op.Context) error { return s.open(ctx, s.table, s.stream) }
 
 func (s *streamSink) Write(ctx context.Context, b *vec.Batch) error {
 	sel := b.Sel()
@@ -296,7 +300,7 @@ func parseKey(t *graph.TableSpec) (keyPattern, error) {
 
 func (s *keySink) Open(ctx *op.Context) error {
 	s.refuse = format.NewRefuser(ctx, s.table)
-	return s.open(ctx, s.table)
+	return s.open(ctx, s.table, s.table.Name)
 }
 
 var errNullKey = errors.New("a column of the key is NULL")
