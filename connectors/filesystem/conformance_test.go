@@ -1,13 +1,16 @@
 package filesystem
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/bramble-stream/bramble/connectors/conformance"
 	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -80,9 +83,88 @@ func TestSinkConformance(t *testing.T) {
 					}
 					return conformance.SinkTable{Table: spec, Read: func(int) []string {
 						return conformance.ReadTable(t, Connector(), spec, 1<<30)
+					}, Leftovers: func() []string {
+						return hidden(t, dir)
 					}}
 				}})
 			})
 		}
+	}
+}
+
+// hidden lists the files that have not appeared.
+func hidden(t testing.TB, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && d.Name()[0] == '.' {
+			out = append(out, p)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestFilesOfTasksThatAreNoMore: after rescaling from 3 tasks to 2, task 0 has what task 2 left: it commits what the checkpoint holds and
+// removes the rest.
+func TestFilesOfTasksThatAreNoMore(t *testing.T) {
+	dir := t.TempDir()
+	open := func(index, parallelism int) *sink {
+		t.Helper()
+		s, err := newSink(table(dir, numbers))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Open(conformance.NewEnv(t, index, parallelism, false).Context); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	prepare := func(s *sink, epoch stream.Epoch, rows int) []byte {
+		t.Helper()
+		if err := s.Write(t.Context(), someRows(rows)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Prepare(t.Context(), epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	old := open(2, 3)
+	held := prepare(old, 1, 3)
+	prepare(old, 2, 5) // never complete
+	if err := old.Write(t.Context(), someRows(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := open(1, 2)
+	if n := len(hidden(t, dir)); n != 3 {
+		t.Fatalf("task 1 left %d of the 3 files that are not its own", n)
+	}
+	s := open(0, 2)
+	if err := s.Commit(t.Context(), 1, held); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Prepare(t.Context(), 3) // nothing written
+	if err != nil || c == nil {
+		t.Fatalf("prepared %q, error %v: nobody would remove what is left", c, err)
+	}
+	if err := s.Commit(t.Context(), 3, c); err != nil {
+		t.Fatal(err)
+	}
+	if left := hidden(t, dir); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+	if rows := conformance.ReadTable(t, Connector(), table(dir, numbers), 1<<30); len(rows) != 3 {
+		t.Errorf("%d rows, want 3", len(rows))
+	}
+	if err := errors.Join(s.Close(), other.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

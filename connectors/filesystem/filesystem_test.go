@@ -263,7 +263,7 @@ func TestRollingWithoutCheckpoints(t *testing.T) {
 
 func TestPendingFilesOfAFailedCheckpointGo(t *testing.T) {
 	dir := t.TempDir()
-	for _, other := range []string{"part-01234567-fedcba98-1-0", ".part-01234567-fedcba98-1-1.inprogress", ".part-99999999-fedcba98-0-1.inprogress", ".part-01234567-fedcba98-0-x.inprogress"} {
+	for _, other := range []string{"part-01234567-fedcba98-1-0", ".part-01234567-aaaaaaaa-0-1.inprogress", ".part-99999999-fedcba98-0-1.inprogress", ".part-01234567-fedcba98-0-x.inprogress"} {
 		write(t, filepath.Join(dir, other), "{}\n")
 	}
 	others := names(t, dir)

@@ -35,8 +35,9 @@ type sink struct {
 	enc   format.Encoder
 	dir   string
 	ctx   *op.Context
-	// name begins all names of this task's files; nextPart numbers them.
+	// name begins all names of this task's files, family those of all tasks of the operator; nextPart numbers them.
 	name     string
+	family   string
 	nextPart int64
 	size     int64
 	interval time.Duration
@@ -118,6 +119,7 @@ func (s *sink) Open(ctx *op.Context) error {
 	if ctx.Task.OperatorID != "" { // a job may write the table in two places
 		s.name += fmt.Sprintf("%.8s-", ctx.Task.OperatorID)
 	}
+	s.family = s.name
 	s.name += strconv.Itoa(ctx.Task.Index) + "-"
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return s.fail(err)
@@ -138,7 +140,7 @@ func (s *sink) Open(ctx *op.Context) error {
 	return nil
 }
 
-// sweep finds this task's files: in-progress ones are removed, pending ones noted, and numbers go on behind the highest.
+// sweep finds the files that are this task's business: in-progress ones are removed, pending ones noted, and numbers go on behind the highest.
 func (s *sink) sweep() error {
 	s.stale = map[string]struct{}{}
 	return filepath.WalkDir(s.dir, func(p string, d fs.DirEntry, err error) error {
@@ -153,16 +155,13 @@ func (s *sink) sweep() error {
 			}
 			return nil
 		}
-		rest, ok := strings.CutPrefix(strings.TrimPrefix(d.Name(), "."), s.name)
-		number, suffix := rest, ""
-		if i := strings.IndexByte(rest, '.'); i >= 0 {
-			number, suffix = rest[:i], rest[i:]
+		number, suffix, mine := s.parse(d.Name())
+		if !mine {
+			return nil
 		}
-		n, err := strconv.ParseInt(number, 10, 64)
-		if !ok || err != nil {
-			return nil //nolint:nilerr // not one of ours
+		if strings.HasPrefix(strings.TrimPrefix(d.Name(), "."), s.name) {
+			s.nextPart = max(s.nextPart, number+1)
 		}
-		s.nextPart = max(s.nextPart, n+1)
 		switch suffix {
 		case inProgress:
 			if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -173,6 +172,20 @@ func (s *sink) sweep() error {
 		}
 		return nil
 	})
+}
+
+// parse takes a file's name apart. Files of tasks that are no more, after a job has been rescaled, are of the task that is given their
+// committables: index modulo the parallelism.
+func (s *sink) parse(name string) (number int64, suffix string, mine bool) {
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "."), s.family)
+	if i := strings.IndexByte(rest, '.'); i >= 0 {
+		rest, suffix = rest[:i], rest[i:]
+	}
+	task, part, two := strings.Cut(rest, "-")
+	index, err1 := strconv.Atoi(task)
+	number, err2 := strconv.ParseInt(part, 10, 64)
+	mine = ok && two && err1 == nil && err2 == nil && index >= 0 && index%max(s.ctx.Task.Parallelism, 1) == s.ctx.Task.Index
+	return number, suffix, mine
 }
 
 func (s *sink) Write(_ context.Context, b *vec.Batch) error {
@@ -262,6 +275,12 @@ func (s *sink) create(partition string, now time.Time) (*output, error) {
 		} else if err != nil {
 			return nil, s.fail(err)
 		}
+		if s.exists(o.pending) || s.exists(o.final) { // a former attempt that does not know of its end had the name until now
+			if err := errors.Join(f.Close(), os.Remove(s.at(o.temp))); err != nil {
+				return nil, s.fail(err)
+			}
+			continue
+		}
 		o.f = f
 		s.open[partition] = o
 		return o, nil
@@ -343,7 +362,7 @@ func (s *sink) Prepare(_ context.Context, epoch stream.Epoch) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if len(s.finished) == 0 {
+	if len(s.finished) == 0 && len(s.stale) == 0 { // with stale files Commit has something to do
 		return nil, nil
 	}
 	out, err := json.Marshal(s.finished)
