@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func TestHouseSpeaksAsPromised(t *testing.T) {
@@ -69,5 +71,57 @@ func TestView(t *testing.T) {
 	v.window(row)
 	if got := b.String(); strings.Count(got, "window 20:00:00 to 20:00:02") != 1 || strings.Count(got, "attic-humidity") != 2 || !strings.Contains(got, "48.50") {
 		t.Errorf("view printed:\n%s", got)
+	}
+}
+
+func TestRedisHoldsWhatTheDemoWrites(t *testing.T) {
+	r, err := StartRedis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	o, err := redis.ParseURL(r.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ctx := redis.NewClient(o), t.Context()
+	defer c.Close() //nolint:errcheck // the test is over
+	got := make(chan []redis.XStream, 1)
+	go func() {
+		res, _ := c.XRead(ctx, &redis.XReadArgs{Streams: []string{"s", "$"}, Block: 5 * time.Second}).Result()
+		got <- res
+	}()
+	add := func() bool {
+		return c.XAdd(ctx, &redis.XAddArgs{Stream: "s", MaxLen: 10, Approx: true, Values: []string{"a", "1", "b", "2"}}).Err() == nil
+	}
+	// The reader may begin to block before or after an entry comes: one of several reaches it.
+	for len(got) == 0 {
+		if !add() {
+			t.Fatal("XADD failed")
+		}
+	}
+	if res := <-got; len(res) != 1 || len(res[0].Messages) == 0 || res[0].Messages[0].Values["b"] != "2" {
+		t.Errorf("XREAD gave %v", res)
+	}
+	last, err := c.XRevRangeN(ctx, "s", "+", "-", 1).Result()
+	if err != nil || len(last) != 1 {
+		t.Fatalf("XREVRANGE gave %v, %v", last, err)
+	}
+	all, err := c.XRange(ctx, "s", "-", "+").Result()
+	if n := c.XLen(ctx, "s").Val(); err != nil || int64(len(all)) != n || all[n-1].ID != last[0].ID {
+		t.Errorf("XRANGE gave %d of %d entries, %v", len(all), n, err)
+	}
+	if err := c.HSet(ctx, "h", "x", "1", "y", "2").Err(); err != nil {
+		t.Fatal(err)
+	}
+	c.HDel(ctx, "h", "x")
+	if h := c.HGetAll(ctx, "h").Val(); len(h) != 1 || h["y"] != "2" {
+		t.Errorf("HGETALL gave %v", h)
+	}
+	if c.Del(ctx, "h").Val() != 1 || len(c.HGetAll(ctx, "h").Val()) != 0 {
+		t.Error("DEL left the hash")
+	}
+	if err := c.Get(ctx, "k").Err(); err == nil || !strings.Contains(err.Error(), "unknown command") {
+		t.Errorf("GET gave %v", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	paho "github.com/eclipse/paho.mqtt.golang"
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
@@ -41,24 +40,6 @@ func StartBroker() (*Broker, error) {
 
 // Close stops the broker.
 func (b *Broker) Close() error { return b.server.Close() }
-
-// Redis is a Redis-compatible server in this process, on a free loopback port.
-type Redis struct {
-	server *miniredis.Miniredis
-	URL    string
-}
-
-// StartRedis starts the server.
-func StartRedis() (*Redis, error) {
-	m := miniredis.NewMiniRedis()
-	if err := m.Start(); err != nil {
-		return nil, fmt.Errorf("start the embedded Redis: %w", err)
-	}
-	return &Redis{m, "redis://" + m.Addr()}, nil
-}
-
-// Close stops the server.
-func (r *Redis) Close() { r.server.Close() }
 
 const (
 	// tick is how often the house is asked for messages.
