@@ -48,7 +48,7 @@ test: test-deps vet ## Install what tests need, then run all tests, against real
 	go test -count=1 ./internal/lint
 	go test -tags invariants $(ASSERTING)
 	go test $(RACE) -tags invariants $(CONCURRENT)
-	go test $(RACE) -tags $(REAL) -timeout 15m $(call below,internal/testenv connectors)
+	go test $(RACE) -tags $(REAL) -timeout 15m $(call below,internal/testenv connectors engine/blob)
 	$(if $(wildcard test),go test -tags $(REAL) -timeout 15m ./test/...)
 
 .PHONY: test-deps
