@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/bramble-stream/bramble/internal/app"
+	"github.com/bramble-stream/bramble/internal/app/storage"
 )
 
-func main() { os.Exit(app.Main(app.JobManagerCommand())) }
+func main() { os.Exit(app.Main(app.JobManagerCommand(storage.Openers))) }

@@ -73,7 +73,14 @@ func (s Script) message() *pb.Script {
 
 // Submit starts a job; name "" leaves it to the script. It returns once the job is accepted, with its ID and the planner's remarks.
 func (c *Client) Submit(ctx context.Context, s Script, name string) (id string, warnings []string, err error) {
-	resp, err := c.jobs.SubmitJob(ctx, &pb.SubmitJobRequest{Script: s.message(), JobName: name})
+	return c.SubmitFrom(ctx, s, name, "", false)
+}
+
+// SubmitFrom starts a job that goes on from a savepoint, "" for none. State that no operator takes over is an error unless allowLoss is set.
+func (c *Client) SubmitFrom(ctx context.Context, s Script, name, savepoint string, allowLoss bool) (id string, warnings []string, err error) {
+	resp, err := c.jobs.SubmitJob(ctx, &pb.SubmitJobRequest{
+		Script: s.message(), JobName: name, FromSavepoint: savepoint, AllowNonRestoredState: allowLoss,
+	})
 	if err != nil {
 		return "", nil, c.wrap(ctx, err)
 	}
@@ -127,6 +134,41 @@ func (c *Client) Cancel(ctx context.Context, id string) (string, pb.JobState, er
 		return "", pb.JobState_JOB_STATE_UNSPECIFIED, c.wrap(ctx, err)
 	}
 	return resp.JobId, resp.State, nil
+}
+
+// Savepoint takes a savepoint in a directory of its own below dir, "" for the default, and returns the job's full ID and the savepoint's path.
+func (c *Client) Savepoint(ctx context.Context, id, dir string) (fullID, path string, err error) {
+	resp, err := c.jobs.TriggerSavepoint(ctx, &pb.TriggerSavepointRequest{JobId: id, Directory: dir})
+	if err != nil {
+		return "", "", c.wrap(ctx, err)
+	}
+	return resp.JobId, resp.Path, nil
+}
+
+// DisposeSavepoint deletes a savepoint.
+func (c *Client) DisposeSavepoint(ctx context.Context, path string) error {
+	if _, err := c.jobs.DisposeSavepoint(ctx, &pb.DisposeSavepointRequest{Path: path}); err != nil {
+		return c.wrap(ctx, err)
+	}
+	return nil
+}
+
+// Stop ends a job with a savepoint, and waits until it has ended.
+func (c *Client) Stop(ctx context.Context, id, dir string) (*pb.StopJobResponse, error) {
+	resp, err := c.jobs.StopJob(ctx, &pb.StopJobRequest{JobId: id, Directory: dir})
+	if err != nil {
+		return nil, c.wrap(ctx, err)
+	}
+	return resp, nil
+}
+
+// Rescale changes the parallelism of a running job, and waits until it runs again.
+func (c *Client) Rescale(ctx context.Context, id string, parallelism int) (*pb.RescaleJobResponse, error) {
+	resp, err := c.jobs.RescaleJob(ctx, &pb.RescaleJobRequest{JobId: id, Parallelism: int32(parallelism)}) //nolint:gosec // checked there
+	if err != nil {
+		return nil, c.wrap(ctx, err)
+	}
+	return resp, nil
 }
 
 // Explain plans the script on the jobmanager.

@@ -140,6 +140,8 @@ type Job struct {
 	// resumeAt is, in RESTARTING, when the pause is over; preparing says that it is, and that Restart went out.
 	resumeAt  stream.Time
 	preparing bool
+	// final, unless empty, says why there is no further attempt.
+	final string
 	// extraMS is added to the limit of the next deployment.
 	extraMS int64
 	// replanned: the job is restarting because its user wants it another way, not for a failure.
@@ -173,6 +175,9 @@ func (j *Job) Waiting() string { return j.waiting }
 
 // Attempt counts the starts of the job, from 1: it is that of the tasks there are.
 func (j *Job) Attempt() int { return j.attempt }
+
+// Final says that this attempt is the last, and why, for a failure that comes nevertheless.
+func (j *Job) Final(why string) { j.final = why }
 
 // Failures are those of this attempt, the root cause first. It belongs to j.
 func (j *Job) Failures() []Failure { return j.failures }

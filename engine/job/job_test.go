@@ -42,6 +42,10 @@ func TestTranscripts(t *testing.T) {
 				j = New(now, parallelism, Limits{DeployMS: 60_000, CancelMS: 30_000}, s)
 				return show(j, nil)
 			}
+			if d.Cmd == "final" {
+				j.Final(strings.TrimSpace(d.Input))
+				return show(j, nil)
+			}
 			return show(j, j.Step(now, event(t, d)))
 		})
 	})

@@ -330,6 +330,10 @@ func (j *Job) fail(now stream.Time, f Failure) []Command {
 	}
 	// What fails before the job has ever run is most likely wrong for good, unless somebody else is to blame.
 	final := j.state == Initializing || j.since[Running] == 0 && f.HasTask && !f.Secondary
+	if j.final != "" {
+		j.failures[0].Message += "; not started again: " + j.final
+		final = true
+	}
 	if !final {
 		delay, again, why := j.restarts.next(now)
 		if again {

@@ -42,6 +42,11 @@ type checkpoints struct {
 	ended  map[job.Ref]bool
 	// restore is what the present attempt goes on from, nil for the beginning.
 	restore *restorePlan
+	// base is the savepoint that the job was submitted from: what counts until there is a checkpoint.
+	base *restorePlan
+	// waiting are those who asked for something, by the request's ID.
+	waiting  map[string]chan requested
+	requests int
 	// counted are the epochs of the history that are in the counters.
 	counted           map[stream.Epoch]bool
 	completed, failed int64
@@ -54,6 +59,8 @@ type checkpoints struct {
 // restorePlan is what an attempt goes on from.
 type restorePlan struct {
 	epoch stream.Epoch
+	// savepoint is where it is, "" for a checkpoint of the job.
+	savepoint string
 	// operators has an assignment for each task, by operator.
 	operators map[string][]checkpoint.Assignment
 	bytes     int64
@@ -91,7 +98,7 @@ func checkpointConfig(config map[string]string) (checkpoint.Config, error) {
 }
 
 // faultTolerance sets up what a job needs to be started again: its strategy and, where there is storage, its checkpoints.
-func (jm *JobManager) faultTolerance(id string, g *graph.JobGraph, graphJSON []byte) (job.Strategy, *checkpoints, error) {
+func (jm *JobManager) faultTolerance(id string, g *graph.JobGraph, graphJSON []byte, base *restorePlan) (job.Strategy, *checkpoints, error) {
 	cfg, err := checkpointConfig(g.Config)
 	if err != nil {
 		return job.Strategy{}, nil, err
@@ -107,9 +114,13 @@ func (jm *JobManager) faultTolerance(id string, g *graph.JobGraph, graphJSON []b
 	}
 	digest := sha256.Sum256(graphJSON)
 	cfg.JobID, cfg.Leader, cfg.GraphDigest = id, jm.leader.Epoch(), hex.EncodeToString(digest[:8])
+	var used stream.Epoch
+	if base != nil {
+		used = base.epoch // tasks take no epoch twice
+	}
 	return strategy, &checkpoints{
-		coord: checkpoint.NewCoordinator(cfg, nil, 0), store: store, cfg: cfg, finals: map[job.Ref][]checkpoint.TaskPart{},
-		ended: map[job.Ref]bool{}, counted: map[stream.Epoch]bool{},
+		coord: checkpoint.NewCoordinator(cfg, nil, used), store: store, cfg: cfg, finals: map[job.Ref][]checkpoint.TaskPart{},
+		ended: map[job.Ref]bool{}, counted: map[stream.Epoch]bool{}, base: base, restore: base, waiting: map[string]chan requested{},
 	}, nil
 }
 
@@ -149,6 +160,13 @@ func (c *cluster) coordinated(r *running, cmd checkpoint.Command) {
 			LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt, Epoch: uint64(cmd.Epoch),
 		}}})
 	case checkpoint.Commit:
+		if cmd.Savepoint && !cmd.Stop {
+			// A restart would begin before it: what it contains is published with the next checkpoint.
+			return
+		}
+		if cmd.Stop {
+			r.machine.Final("it had stopped with a savepoint, which is complete and holds all: submit it with --from-savepoint")
+		}
 		c.tellAll(r, &pb.ConnectResponse{Message: &pb.ConnectResponse_CommitCheckpoint{CommitCheckpoint: &pb.CommitCheckpoint{
 			LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt, Epoch: uint64(cmd.Epoch),
 		}}})
@@ -164,10 +182,13 @@ func (c *cluster) coordinated(r *running, cmd checkpoint.Command) {
 			return done
 		})
 	case checkpoint.Restore:
-		c.jm.work.Go(func() { c.jm.prepareRestore(c.ctx, r.id, attempt, r.ckpt.store, cmd.Manifest, r.planned.Graph) })
+		c.jm.work.Go(func() { c.jm.prepareRestore(c.ctx, r.id, attempt, r.ckpt, cmd.Manifest, r.nextGraph()) })
 	case checkpoint.FailJob:
 		c.apply(r, job.Fault{Failure: job.Failure{Message: cmd.Reason}})
-	case checkpoint.RequestDone, checkpoint.RequestFailed: // whoever asked sees it in the history
+	case checkpoint.RequestDone:
+		r.ckpt.answer(cmd.ID, requested{path: cmd.Path})
+	case checkpoint.RequestFailed:
+		r.ckpt.answer(cmd.ID, requested{failure: cmd.Reason})
 	}
 }
 
@@ -201,7 +222,14 @@ func (c *cluster) onStorage(r *running, f func(context.Context) checkpoint.Event
 }
 
 func (jm *JobManager) writeManifest(ctx context.Context, s *ckptstore.Store, cmd checkpoint.WriteManifest) checkpoint.Event {
-	path, err := s.WriteManifest(ctx, jm.leader, cmd.Manifest)
+	path, err := cmd.Path, error(nil)
+	if path == "" {
+		path, err = s.WriteManifest(ctx, jm.leader, cmd.Manifest)
+	} else if to, openErr := jm.openAt(path); openErr != nil {
+		err = openErr
+	} else {
+		err = ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, cmd.Manifest)
+	}
 	switch {
 	case errors.Is(err, ckptstore.ErrFenced):
 		return checkpoint.Fenced{}
@@ -220,10 +248,10 @@ func (jm *JobManager) abdicate() {
 }
 
 // prepareRestore finds the newest checkpoint that is whole, outside the loop. The coordinator has said which it should be.
-func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int32, s *ckptstore.Store, want *checkpoint.Manifest, g *graph.JobGraph) {
+func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int32, k *checkpoints, want *checkpoint.Manifest, g *graph.JobGraph) {
 	limited, cancel := context.WithTimeout(ctx, prepareMax)
 	defer cancel()
-	var plan *restorePlan
+	plan, s := k.base, k.store // neither changes
 	var err error
 	if want != nil {
 		plan, err = jm.findRestore(limited, s, g)
@@ -244,6 +272,7 @@ func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int
 			e.Failure = &job.Failure{Message: "restore: " + err.Error()}
 		} else {
 			r.ckpt.restore = plan
+			e.Parallelism = r.replan()
 		}
 		if plan != nil {
 			e.ExtraMS = plan.bytes / restoreBytesPerMS
@@ -276,6 +305,9 @@ func planRestore(m *checkpoint.Manifest, g *graph.JobGraph) (*restorePlan, error
 			o := m.Operator(n.ID)
 			if o == nil {
 				continue
+			}
+			if groups := maxParallelism(g); o.MaxParallelism != groups {
+				return nil, fmt.Errorf("operator %q: its state was written with pipeline.max-parallelism %d, now it is %d", o.Name, o.MaxParallelism, groups)
 			}
 			all, err := checkpoint.Redistribute(o, v.Parallelism)
 			if err != nil {
@@ -406,10 +438,7 @@ func (c *cluster) taskFinished(r *running, ref job.Ref) {
 func (r *running) emptyParts(ref job.Ref) []checkpoint.TaskPart {
 	g := r.planned.Graph
 	v := g.Vertices[ref.Vertex]
-	groups := g.MaxParallelism
-	if groups <= 0 {
-		groups = stream.DefaultMaxParallelism
-	}
+	groups := maxParallelism(g)
 	parts := make([]checkpoint.TaskPart, len(v.Ops))
 	for i, n := range v.Ops {
 		parts[i] = checkpoint.TaskPart{
@@ -421,6 +450,13 @@ func (r *running) emptyParts(ref job.Ref) []checkpoint.TaskPart {
 		parts[0].State.Splits = append(parts[0].State.Splits, checkpoint.Split{ID: s.ID, Pos: s.Pos, Ended: true})
 	}
 	return parts
+}
+
+func maxParallelism(g *graph.JobGraph) int {
+	if g.MaxParallelism > 0 {
+		return g.MaxParallelism
+	}
+	return stream.DefaultMaxParallelism
 }
 
 func (c *cluster) onAck(msg *pb.CheckpointAck) {

@@ -23,7 +23,10 @@ type running struct {
 	id        string
 	planned   *Planned
 	graphJSON []byte
-	machine   *job.Job
+	// request is what the plan was made from; next, if set, is the plan of the next attempt.
+	request PlanRequest
+	next    *Planned
+	machine *job.Job
 	// ckpt is nil without checkpoint storage.
 	ckpt        *checkpoints
 	submittedAt stream.Time
@@ -52,16 +55,27 @@ type slot struct {
 // healthMax bounds the components that a job reports on.
 const healthMax = 256
 
-func (jm *JobManager) newRunning(id string, p *Planned) (*running, error) {
+func (jm *JobManager) newRunning(id string, req PlanRequest, p *Planned, base *restorePlan) (*running, error) {
 	now := jm.cfg.Clock.Now().UnixMilli()
 	data, err := json.Marshal(p.Graph)
 	if err != nil {
 		return nil, fmt.Errorf("encode the job graph: %w", err)
 	}
 	r := &running{
-		id: id, planned: p, graphJSON: data, submittedAt: now,
-		vertexOf: map[string]int{}, watchers: map[chan struct{}]struct{}{},
+		id: id, request: req, graphJSON: data, submittedAt: now, watchers: map[chan struct{}]struct{}{},
 	}
+	parallelism := r.adopt(p)
+	strategy, ckpt, err := jm.faultTolerance(id, p.Graph, data, base)
+	if err != nil {
+		return nil, err
+	}
+	r.machine, r.ckpt = job.New(now, parallelism, jm.cfg.Limits, strategy), ckpt
+	return r, nil
+}
+
+// adopt makes a plan the job's, and returns the parallelism of its vertices.
+func (r *running) adopt(p *Planned) []int {
+	r.planned, r.vertexOf, r.metrics, r.splits = p, map[string]int{}, nil, nil
 	parallelism := make([]int, len(p.Graph.Vertices))
 	for i, v := range p.Graph.Vertices {
 		parallelism[i] = v.Parallelism
@@ -69,12 +83,30 @@ func (jm *JobManager) newRunning(id string, p *Planned) (*running, error) {
 		r.metrics = append(r.metrics, make([]*pb.TaskMetrics, v.Parallelism))
 		r.splits = append(r.splits, make([][]op.Split, v.Parallelism))
 	}
-	strategy, ckpt, err := jm.faultTolerance(id, p.Graph, data)
-	if err != nil {
-		return nil, err
+	return parallelism
+}
+
+// nextGraph is that of the next attempt.
+func (r *running) nextGraph() *graph.JobGraph {
+	if r.next != nil {
+		return r.next.Graph
 	}
-	r.machine, r.ckpt = job.New(now, parallelism, jm.cfg.Limits, strategy), ckpt
-	return r, nil
+	return r.planned.Graph
+}
+
+// replan makes the next plan, if there is one, the present one, and returns the parallelism of its vertices, else nil. It is called between two
+// attempts; every source of it has its splits in the checkpoint.
+func (r *running) replan() []int {
+	if r.next == nil {
+		return nil
+	}
+	data, err := json.Marshal(r.next.Graph)
+	if err != nil {
+		return nil // it could be encoded when it was planned
+	}
+	p := r.next
+	r.next, r.graphJSON = nil, data
+	return r.adopt(p)
 }
 
 // attempt is the present one, as messages have it.
@@ -269,7 +301,7 @@ func (c *cluster) deploy(r *running, cmd job.Deploy) {
 	if r.ckpt != nil {
 		d.CheckpointDir, d.Checkpointing = c.jm.cfg.CheckpointDir, r.ckpt.cfg.IntervalMS > 0
 		if p := r.ckpt.restore; p != nil {
-			d.Restore = &pb.Restore{Epoch: uint64(p.epoch)}
+			d.Restore = &pb.Restore{Epoch: uint64(p.epoch), SavepointDir: p.savepoint}
 		}
 	}
 	for _, ref := range cmd.Tasks {

@@ -35,15 +35,21 @@ func (s *jobService) do(ctx context.Context, f func(*cluster) error) error {
 	return err
 }
 
-func (s *jobService) plan(script *pb.Script, name string) (*Planned, error) {
-	if script == nil {
-		return nil, status.Error(codes.InvalidArgument, "no script given")
+func (s *jobService) plan(script *pb.Script, name string) (PlanRequest, *Planned, error) {
+	req := PlanRequest{
+		File: script.GetName(), Script: script.GetText(), Name: name, Config: script.GetConfig(), Parallelism: int(script.GetParallelism()),
 	}
+	if script == nil {
+		return req, nil, status.Error(codes.InvalidArgument, "no script given")
+	}
+	p, err := s.planRequest(req)
+	return req, p, err
+}
+
+func (s *jobService) planRequest(req PlanRequest) (*Planned, error) {
 	var p *Planned
 	err := serve.Guard(s.jm.cfg.Log, "the planner", func() (err error) {
-		p, err = s.jm.cfg.Plan(PlanRequest{
-			File: script.Name, Script: script.Text, Name: name, Config: script.Config, Parallelism: int(script.Parallelism),
-		})
+		p, err = s.jm.cfg.Plan(req)
 		return err
 	})
 	if err != nil {
@@ -57,15 +63,21 @@ func (s *jobService) plan(script *pb.Script, name string) (*Planned, error) {
 
 // SubmitJob implements pb.JobServiceServer.
 func (s *jobService) SubmitJob(ctx context.Context, req *pb.SubmitJobRequest) (*pb.SubmitJobResponse, error) {
-	p, err := s.plan(req.Script, req.JobName)
+	plan, p, err := s.plan(req.Script, req.JobName)
 	if err != nil {
 		return nil, err
+	}
+	var base *restorePlan
+	if req.FromSavepoint != "" {
+		if base, err = s.loadSavepoint(ctx, req.FromSavepoint, p.Graph, req.AllowNonRestoredState); err != nil {
+			return nil, err
+		}
 	}
 	var raw [16]byte
 	if _, err := io.ReadFull(s.jm.cfg.Rand, raw[:]); err != nil {
 		return nil, status.Errorf(codes.Internal, "make a job ID: %v", err)
 	}
-	r, err := s.jm.newRunning(hex.EncodeToString(raw[:]), p)
+	r, err := s.jm.newRunning(hex.EncodeToString(raw[:]), plan, p, base)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -83,7 +95,7 @@ func (s *jobService) SubmitJob(ctx context.Context, req *pb.SubmitJobRequest) (*
 
 // Explain implements pb.JobServiceServer.
 func (s *jobService) Explain(_ context.Context, req *pb.ExplainRequest) (*pb.ExplainResponse, error) {
-	p, err := s.plan(req.Script, "")
+	_, p, err := s.plan(req.Script, "")
 	if err != nil {
 		return nil, err
 	}

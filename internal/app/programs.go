@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bramble-stream/bramble/connectors/all"
+	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/taskmanager"
@@ -30,8 +32,8 @@ const (
 	DefaultJobManager = "localhost:6123"
 )
 
-// JobManagerCommand is the program jobmanager.
-func JobManagerCommand() *cobra.Command {
+// JobManagerCommand is the program jobmanager. storage opens checkpoint storage beside directories.
+func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 	var (
 		cfg     jobmanager.Config
 		dataDir string
@@ -51,7 +53,7 @@ func JobManagerCommand() *cobra.Command {
 	fs.IntVar(&cfg.HTTPPort, "http-port", DefaultHTTPPort, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
 	fs.StringVar(&dataDir, "data-dir", "", "directory for what outlives a restart: the leader epoch (none by default)")
-	fs.StringVar(&cfg.CheckpointDir, "checkpoint-dir", "", "where checkpoints go, file:///…: a directory that all taskmanagers share\n(none by default: a job that loses a task fails)")
+	fs.StringVar(&cfg.CheckpointDir, "checkpoint-dir", "", "where checkpoints go: file:///… that all taskmanagers share, or s3://bucket/prefix\n(none by default: a job that loses a task fails)")
 	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
 	logs.Add(fs, "info")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -69,7 +71,7 @@ func JobManagerCommand() *cobra.Command {
 			return err
 		}
 		cfg.Log, cfg.Plan, cfg.Connectors = log, Planner(nil), all.Connectors()
-		cfg.Version, cfg.Clock, cfg.Rand = Version(), Clock{}, rand.Reader
+		cfg.Version, cfg.Clock, cfg.Rand, cfg.Storage = Version(), Clock{}, rand.Reader, merged(storage)
 		jm, err := jobmanager.New(cfg)
 		if err != nil {
 			return err
@@ -122,8 +124,8 @@ func nextEpoch(dir string) (int64, error) {
 	return last + 1, os.Rename(tmp, path)
 }
 
-// TaskManagerCommand is the program taskmanager.
-func TaskManagerCommand() *cobra.Command {
+// TaskManagerCommand is the program taskmanager. storage is as for the jobmanager.
+func TaskManagerCommand(storage ...blob.Openers) *cobra.Command {
 	var (
 		cfg    taskmanager.Config
 		memory = DefaultMemory
@@ -168,7 +170,7 @@ func TaskManagerCommand() *cobra.Command {
 		if least := MemoryMin; memory < least {
 			return Usagef("--memory %s: at least %s", memory.String(), least.String())
 		}
-		cfg.MemoryBytes, cfg.Log = int64(memory), log
+		cfg.MemoryBytes, cfg.Log, cfg.Storage = int64(memory), log, merged(storage)
 		SetMemoryLimit(cfg.MemoryBytes)
 		tm, err := newTaskManager(cfg)
 		if err != nil {
@@ -177,4 +179,13 @@ func TaskManagerCommand() *cobra.Command {
 		return tm.Run(cmd.Context())
 	}
 	return cmd
+}
+
+// merged is all kinds of checkpoint storage in one.
+func merged(all []blob.Openers) blob.Openers {
+	m := blob.Openers{}
+	for _, o := range all {
+		maps.Copy(m, o)
+	}
+	return m
 }

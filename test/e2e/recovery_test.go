@@ -201,3 +201,75 @@ func TestKilledTaskManagersLoseNothing(t *testing.T) {
 	contains(t, c.status(id), "Restarts   "+strconv.Itoa(kills), "COMPLETED", "restored from", "lost: connection lost")
 	c.mustBramble("cancel", id)
 }
+
+// TestSavepointsMoveAJob takes a job through a savepoint, another parallelism while it runs, a stop, and a new submission at a third
+// parallelism: the results are those of one run.
+func TestSavepointsMoveAJob(t *testing.T) {
+	rds := testenv.Redis(t)
+	db := redisClient(t, rds.URL())
+	out, saves := t.TempDir(), t.TempDir()
+	c := startCheckpointed(t, 2, 2)
+	stop := make(chan struct{})
+	type fed struct {
+		m   *numbersModel
+		err error
+	}
+	done := make(chan fed, 1)
+	go func() {
+		m, err := feed(t.Context(), db, 20_000, stop)
+		done <- fed{m, err}
+	}()
+	args := []string{"-D", "REDIS_URL=" + rds.URL(), "-D", "OUT=" + out}
+	id := c.submit(recoveryJob, append(args, "-p", "2")...)
+	completed := func(n float64) {
+		t.Helper()
+		await(t, "checkpoints", func() bool { return metric(t, c.jmMetrics, "bramble_checkpoints_total") >= n })
+	}
+	completed(2)
+	kept := pathOf(t, c.mustBramble("savepoint", id[:8], saves))
+	contains(t, c.mustBramble("rescale", id, "-p", "4"), "RUNNING at parallelism 4")
+	contains(t, c.status(id), "4/4", "Restarts   1")
+	completed(6)
+	contains(t, c.mustBramble("rescale", id, "-p", "3"), "RUNNING at parallelism 3")
+	completed(9)
+	last := pathOf(t, c.mustBramble("stop", id, "--savepoint-path", saves))
+	contains(t, c.mustBramble("list", "-a"), "FINISHED")
+
+	// A job without the aggregate would lose its state.
+	less := strings.Replace(recoveryJob, "INSERT INTO totals SELECT k, COUNT(*), SUM(n) FROM numbers GROUP BY k;", "", 1)
+	msg, err := c.bramble(append([]string{"submit", c.script(less), "--from-savepoint", last}, args...)...)
+	if err == nil {
+		t.Error("state was left behind without a word")
+	}
+	contains(t, msg, "GroupAggregate", "--allow-non-restored-state")
+
+	id = c.submit(recoveryJob, append(args, "-p", "1", "--from-savepoint", last)...)
+	close(stop)
+	f := <-done
+	if f.err != nil {
+		t.Fatal(f.err)
+	}
+	await(t, "all results", func() bool { return f.m.wrong(t.Context(), db) == "" })
+	var rows map[string]int
+	await(t, "all rows in files", func() bool { rows = committed(t, out); return len(rows) >= f.m.rows-3 })
+	for row, n := range rows {
+		if n != 1 && row != "end,0" {
+			t.Errorf("row %s is in files %d times", row, n)
+		}
+	}
+	c.mustBramble("cancel", id)
+	contains(t, c.mustBramble("savepoint", "--dispose", kept), "disposed")
+	if msg, err := c.bramble("savepoint", "--dispose", kept); err == nil || !strings.Contains(msg, "no savepoint") {
+		t.Errorf("disposed twice: %s", msg)
+	}
+}
+
+// pathOf finds the path in what a command printed.
+func pathOf(t *testing.T, printed string) string {
+	t.Helper()
+	_, path, ok := strings.Cut(printed, "Savepoint completed. Path: ")
+	if !ok {
+		t.Fatalf("printed %q", printed)
+	}
+	return strings.TrimSpace(path)
+}

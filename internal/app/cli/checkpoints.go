@@ -4,7 +4,10 @@ import (
 	"fmt"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
 
+	"github.com/bramble-stream/bramble/engine/client"
+	"github.com/bramble-stream/bramble/internal/app"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -44,4 +47,103 @@ func (c *cli) printCheckpoints(k *pb.Checkpoints) {
 		})
 	}
 	t.Render()
+}
+
+func (c *cli) savepoint() *cobra.Command {
+	var dispose string
+	cmd := &cobra.Command{
+		Use:   "savepoint JOBID [DIR]",
+		Short: "Take a savepoint of a running job; with --dispose PATH delete one",
+		Long: "savepoint makes a directory of its own below DIR (by default beside the checkpoints) that holds all state of the job.\n" +
+			"DIR is a URI or an absolute path as the jobmanager and the taskmanagers see it. `bramble submit --from-savepoint` goes on from it.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dispose != "" {
+				return app.Args(0, 0)(cmd, args)
+			}
+			return app.Args(1, 2)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.connect(func(cl *client.Client) error {
+				if dispose != "" {
+					if err := cl.DisposeSavepoint(cmd.Context(), dispose); err != nil {
+						return err
+					}
+					fmt.Fprintf(c.out, "Savepoint %s disposed.\n", dispose)
+					return nil
+				}
+				id, path, err := cl.Savepoint(cmd.Context(), args[0], optional(args, 1))
+				if err != nil {
+					return err
+				}
+				if c.output == "json" {
+					return printJSON(c, false, &pb.TriggerSavepointResponse{JobId: id, Path: path})
+				}
+				fmt.Fprintf(c.out, "Savepoint completed. Path: %s\n", path)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dispose, "dispose", "", "delete the savepoint at this path")
+	return cmd
+}
+
+func optional(args []string, i int) string {
+	if i < len(args) {
+		return args[i]
+	}
+	return ""
+}
+
+func (c *cli) stop() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "stop JOBID",
+		Short: "Take a savepoint of a running job and end it there",
+		Args:  app.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.connect(func(cl *client.Client) error {
+				resp, err := cl.Stop(cmd.Context(), args[0], dir)
+				if err != nil {
+					return err
+				}
+				if c.output == "json" {
+					return printJSON(c, false, resp)
+				}
+				fmt.Fprintf(c.out, "Savepoint completed. Path: %s\n", resp.Path)
+				if resp.State != pb.JobState_JOB_STATE_FINISHED {
+					return fmt.Errorf("job %s is %s nevertheless", resp.JobId, jobState(resp.State))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "savepoint-path", "", "where to make the savepoint's directory (default beside the checkpoints)")
+	return cmd
+}
+
+func (c *cli) rescale() *cobra.Command {
+	var parallelism int
+	cmd := &cobra.Command{
+		Use:   "rescale JOBID -p N",
+		Short: "Change the parallelism of a running job, keeping its state",
+		Args:  app.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if parallelism < 1 {
+				return app.Usagef("--parallelism %d: at least 1", parallelism)
+			}
+			return c.connect(func(cl *client.Client) error {
+				resp, err := cl.Rescale(cmd.Context(), args[0], parallelism)
+				if err != nil {
+					return err
+				}
+				if c.output == "json" {
+					return printJSON(c, false, resp)
+				}
+				fmt.Fprintf(c.out, "Job %s is %s at parallelism %d.\n", resp.JobId, jobState(resp.State), parallelism)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVarP(&parallelism, "parallelism", "p", 0, "the new parallelism")
+	return cmd
 }

@@ -23,6 +23,8 @@ func (c *cli) submit() *cobra.Command {
 		script scriptFlags
 		name   string
 		wait   bool
+		from   string
+		lose   bool
 	)
 	cmd := &cobra.Command{
 		Use:   "submit JOB.sql",
@@ -34,7 +36,7 @@ func (c *cli) submit() *cobra.Command {
 				return err
 			}
 			return c.connect(func(cl *client.Client) error {
-				id, warnings, err := cl.Submit(cmd.Context(), s, name)
+				id, warnings, err := cl.SubmitFrom(cmd.Context(), s, name, from, lose)
 				if err != nil {
 					return err
 				}
@@ -62,6 +64,8 @@ func (c *cli) submit() *cobra.Command {
 	}
 	script.add(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "name of the job (default pipeline.name)")
+	cmd.Flags().StringVar(&from, "from-savepoint", "", "go on from the savepoint at this path")
+	cmd.Flags().BoolVar(&lose, "allow-non-restored-state", false, "leave state of the savepoint behind that no operator takes over")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the job has ended")
 	return cmd
 }

@@ -99,9 +99,13 @@ type SubmitJobRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Script *Script                `protobuf:"bytes,1,opt,name=script,proto3" json:"script,omitempty"`
 	// Overrides pipeline.name.
-	JobName       string `protobuf:"bytes,2,opt,name=job_name,json=jobName,proto3" json:"job_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	JobName string `protobuf:"bytes,2,opt,name=job_name,json=jobName,proto3" json:"job_name,omitempty"`
+	// Where to go on from, as a URI or a directory; empty for the beginning.
+	FromSavepoint string `protobuf:"bytes,3,opt,name=from_savepoint,json=fromSavepoint,proto3" json:"from_savepoint,omitempty"`
+	// State that no operator of the job takes over is left behind, instead of being an error.
+	AllowNonRestoredState bool `protobuf:"varint,4,opt,name=allow_non_restored_state,json=allowNonRestoredState,proto3" json:"allow_non_restored_state,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *SubmitJobRequest) Reset() {
@@ -146,6 +150,20 @@ func (x *SubmitJobRequest) GetJobName() string {
 		return x.JobName
 	}
 	return ""
+}
+
+func (x *SubmitJobRequest) GetFromSavepoint() string {
+	if x != nil {
+		return x.FromSavepoint
+	}
+	return ""
+}
+
+func (x *SubmitJobRequest) GetAllowNonRestoredState() bool {
+	if x != nil {
+		return x.AllowNonRestoredState
+	}
+	return false
 }
 
 type SubmitJobResponse struct {
@@ -579,6 +597,411 @@ func (x *CancelJobResponse) GetState() JobState {
 	return JobState_JOB_STATE_UNSPECIFIED
 }
 
+type TriggerSavepointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	JobId string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// Where the savepoint's own directory is to be made; empty for execution.checkpointing.savepoint-dir, else beside the checkpoints.
+	Directory     string `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerSavepointRequest) Reset() {
+	*x = TriggerSavepointRequest{}
+	mi := &file_bramble_v1_client_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerSavepointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerSavepointRequest) ProtoMessage() {}
+
+func (x *TriggerSavepointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerSavepointRequest.ProtoReflect.Descriptor instead.
+func (*TriggerSavepointRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *TriggerSavepointRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *TriggerSavepointRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+type TriggerSavepointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full ID.
+	JobId         string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerSavepointResponse) Reset() {
+	*x = TriggerSavepointResponse{}
+	mi := &file_bramble_v1_client_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerSavepointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerSavepointResponse) ProtoMessage() {}
+
+func (x *TriggerSavepointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerSavepointResponse.ProtoReflect.Descriptor instead.
+func (*TriggerSavepointResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TriggerSavepointResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *TriggerSavepointResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type StopJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	JobId string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// As in TriggerSavepointRequest.
+	Directory     string `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopJobRequest) Reset() {
+	*x = StopJobRequest{}
+	mi := &file_bramble_v1_client_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopJobRequest) ProtoMessage() {}
+
+func (x *StopJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopJobRequest.ProtoReflect.Descriptor instead.
+func (*StopJobRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StopJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *StopJobRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+type StopJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full ID.
+	JobId         string   `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Path          string   `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	State         JobState `protobuf:"varint,3,opt,name=state,proto3,enum=bramble.v1.JobState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopJobResponse) Reset() {
+	*x = StopJobResponse{}
+	mi := &file_bramble_v1_client_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopJobResponse) ProtoMessage() {}
+
+func (x *StopJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopJobResponse.ProtoReflect.Descriptor instead.
+func (*StopJobResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StopJobResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *StopJobResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *StopJobResponse) GetState() JobState {
+	if x != nil {
+		return x.State
+	}
+	return JobState_JOB_STATE_UNSPECIFIED
+}
+
+type RescaleJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Parallelism   int32                  `protobuf:"varint,2,opt,name=parallelism,proto3" json:"parallelism,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RescaleJobRequest) Reset() {
+	*x = RescaleJobRequest{}
+	mi := &file_bramble_v1_client_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescaleJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescaleJobRequest) ProtoMessage() {}
+
+func (x *RescaleJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescaleJobRequest.ProtoReflect.Descriptor instead.
+func (*RescaleJobRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RescaleJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *RescaleJobRequest) GetParallelism() int32 {
+	if x != nil {
+		return x.Parallelism
+	}
+	return 0
+}
+
+type RescaleJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full ID.
+	JobId         string   `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	State         JobState `protobuf:"varint,2,opt,name=state,proto3,enum=bramble.v1.JobState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RescaleJobResponse) Reset() {
+	*x = RescaleJobResponse{}
+	mi := &file_bramble_v1_client_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescaleJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescaleJobResponse) ProtoMessage() {}
+
+func (x *RescaleJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescaleJobResponse.ProtoReflect.Descriptor instead.
+func (*RescaleJobResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RescaleJobResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *RescaleJobResponse) GetState() JobState {
+	if x != nil {
+		return x.State
+	}
+	return JobState_JOB_STATE_UNSPECIFIED
+}
+
+type DisposeSavepointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisposeSavepointRequest) Reset() {
+	*x = DisposeSavepointRequest{}
+	mi := &file_bramble_v1_client_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisposeSavepointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisposeSavepointRequest) ProtoMessage() {}
+
+func (x *DisposeSavepointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisposeSavepointRequest.ProtoReflect.Descriptor instead.
+func (*DisposeSavepointRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DisposeSavepointRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type DisposeSavepointResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisposeSavepointResponse) Reset() {
+	*x = DisposeSavepointResponse{}
+	mi := &file_bramble_v1_client_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisposeSavepointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisposeSavepointResponse) ProtoMessage() {}
+
+func (x *DisposeSavepointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisposeSavepointResponse.ProtoReflect.Descriptor instead.
+func (*DisposeSavepointResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{18}
+}
+
 type ExplainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Script        *Script                `protobuf:"bytes,1,opt,name=script,proto3" json:"script,omitempty"`
@@ -588,7 +1011,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_bramble_v1_client_proto_msgTypes[11]
+	mi := &file_bramble_v1_client_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +1023,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_client_proto_msgTypes[11]
+	mi := &file_bramble_v1_client_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +1036,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_client_proto_rawDescGZIP(), []int{11}
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExplainRequest) GetScript() *Script {
@@ -634,7 +1057,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_bramble_v1_client_proto_msgTypes[12]
+	mi := &file_bramble_v1_client_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +1069,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_client_proto_msgTypes[12]
+	mi := &file_bramble_v1_client_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +1082,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_client_proto_rawDescGZIP(), []int{12}
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExplainResponse) GetLogicalPlan() string {
@@ -691,7 +1114,7 @@ type ListTaskManagersRequest struct {
 
 func (x *ListTaskManagersRequest) Reset() {
 	*x = ListTaskManagersRequest{}
-	mi := &file_bramble_v1_client_proto_msgTypes[13]
+	mi := &file_bramble_v1_client_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +1126,7 @@ func (x *ListTaskManagersRequest) String() string {
 func (*ListTaskManagersRequest) ProtoMessage() {}
 
 func (x *ListTaskManagersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_client_proto_msgTypes[13]
+	mi := &file_bramble_v1_client_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +1139,7 @@ func (x *ListTaskManagersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskManagersRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskManagersRequest) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_client_proto_rawDescGZIP(), []int{13}
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{21}
 }
 
 type ListTaskManagersResponse struct {
@@ -728,7 +1151,7 @@ type ListTaskManagersResponse struct {
 
 func (x *ListTaskManagersResponse) Reset() {
 	*x = ListTaskManagersResponse{}
-	mi := &file_bramble_v1_client_proto_msgTypes[14]
+	mi := &file_bramble_v1_client_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +1163,7 @@ func (x *ListTaskManagersResponse) String() string {
 func (*ListTaskManagersResponse) ProtoMessage() {}
 
 func (x *ListTaskManagersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_client_proto_msgTypes[14]
+	mi := &file_bramble_v1_client_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +1176,7 @@ func (x *ListTaskManagersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskManagersResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskManagersResponse) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_client_proto_rawDescGZIP(), []int{14}
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListTaskManagersResponse) GetTaskmanagers() []*TaskManagerInfo {
@@ -771,7 +1194,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_bramble_v1_client_proto_msgTypes[15]
+	mi := &file_bramble_v1_client_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +1206,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_client_proto_msgTypes[15]
+	mi := &file_bramble_v1_client_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +1219,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_client_proto_rawDescGZIP(), []int{15}
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{23}
 }
 
 type GetClusterResponse struct {
@@ -814,7 +1237,7 @@ type GetClusterResponse struct {
 
 func (x *GetClusterResponse) Reset() {
 	*x = GetClusterResponse{}
-	mi := &file_bramble_v1_client_proto_msgTypes[16]
+	mi := &file_bramble_v1_client_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +1249,7 @@ func (x *GetClusterResponse) String() string {
 func (*GetClusterResponse) ProtoMessage() {}
 
 func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_client_proto_msgTypes[16]
+	mi := &file_bramble_v1_client_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +1262,7 @@ func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetClusterResponse) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_client_proto_rawDescGZIP(), []int{16}
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetClusterResponse) GetVersion() string {
@@ -897,10 +1320,12 @@ const file_bramble_v1_client_proto_rawDesc = "" +
 	"\vparallelism\x18\x04 \x01(\x05R\vparallelism\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb9\x01\n" +
 	"\x10SubmitJobRequest\x12*\n" +
 	"\x06script\x18\x01 \x01(\v2\x12.bramble.v1.ScriptR\x06script\x12\x19\n" +
-	"\bjob_name\x18\x02 \x01(\tR\ajobName\"F\n" +
+	"\bjob_name\x18\x02 \x01(\tR\ajobName\x12%\n" +
+	"\x0efrom_savepoint\x18\x03 \x01(\tR\rfromSavepoint\x127\n" +
+	"\x18allow_non_restored_state\x18\x04 \x01(\bR\x15allowNonRestoredState\"F\n" +
 	"\x11SubmitJobResponse\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"?\n" +
@@ -923,7 +1348,29 @@ const file_bramble_v1_client_proto_rawDesc = "" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\"V\n" +
 	"\x11CancelJobResponse\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12*\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x14.bramble.v1.JobStateR\x05state\"<\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x14.bramble.v1.JobStateR\x05state\"N\n" +
+	"\x17TriggerSavepointRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1c\n" +
+	"\tdirectory\x18\x02 \x01(\tR\tdirectory\"E\n" +
+	"\x18TriggerSavepointResponse\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"E\n" +
+	"\x0eStopJobRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1c\n" +
+	"\tdirectory\x18\x02 \x01(\tR\tdirectory\"h\n" +
+	"\x0fStopJobResponse\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12*\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x14.bramble.v1.JobStateR\x05state\"L\n" +
+	"\x11RescaleJobRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12 \n" +
+	"\vparallelism\x18\x02 \x01(\x05R\vparallelism\"W\n" +
+	"\x12RescaleJobResponse\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12*\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x14.bramble.v1.JobStateR\x05state\"-\n" +
+	"\x17DisposeSavepointRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\x1a\n" +
+	"\x18DisposeSavepointResponse\"<\n" +
 	"\x0eExplainRequest\x12*\n" +
 	"\x06script\x18\x01 \x01(\v2\x12.bramble.v1.ScriptR\x06script\"u\n" +
 	"\x0fExplainResponse\x12!\n" +
@@ -942,14 +1389,19 @@ const file_bramble_v1_client_proto_rawDesc = "" +
 	"\vslots_total\x18\x05 \x01(\x05R\n" +
 	"slotsTotal\x12\x1d\n" +
 	"\n" +
-	"slots_free\x18\x06 \x01(\x05R\tslotsFree2\xe1\x04\n" +
+	"slots_free\x18\x06 \x01(\x05R\tslotsFree2\xb0\a\n" +
 	"\n" +
 	"JobService\x12H\n" +
 	"\tSubmitJob\x12\x1c.bramble.v1.SubmitJobRequest\x1a\x1d.bramble.v1.SubmitJobResponse\x12E\n" +
 	"\bListJobs\x12\x1b.bramble.v1.ListJobsRequest\x1a\x1c.bramble.v1.ListJobsResponse\x12?\n" +
 	"\x06GetJob\x12\x19.bramble.v1.GetJobRequest\x1a\x1a.bramble.v1.GetJobResponse\x12G\n" +
 	"\bWatchJob\x12\x1b.bramble.v1.WatchJobRequest\x1a\x1c.bramble.v1.WatchJobResponse0\x01\x12H\n" +
-	"\tCancelJob\x12\x1c.bramble.v1.CancelJobRequest\x1a\x1d.bramble.v1.CancelJobResponse\x12B\n" +
+	"\tCancelJob\x12\x1c.bramble.v1.CancelJobRequest\x1a\x1d.bramble.v1.CancelJobResponse\x12]\n" +
+	"\x10TriggerSavepoint\x12#.bramble.v1.TriggerSavepointRequest\x1a$.bramble.v1.TriggerSavepointResponse\x12B\n" +
+	"\aStopJob\x12\x1a.bramble.v1.StopJobRequest\x1a\x1b.bramble.v1.StopJobResponse\x12K\n" +
+	"\n" +
+	"RescaleJob\x12\x1d.bramble.v1.RescaleJobRequest\x1a\x1e.bramble.v1.RescaleJobResponse\x12]\n" +
+	"\x10DisposeSavepoint\x12#.bramble.v1.DisposeSavepointRequest\x1a$.bramble.v1.DisposeSavepointResponse\x12B\n" +
 	"\aExplain\x12\x1a.bramble.v1.ExplainRequest\x1a\x1b.bramble.v1.ExplainResponse\x12]\n" +
 	"\x10ListTaskManagers\x12#.bramble.v1.ListTaskManagersRequest\x1a$.bramble.v1.ListTaskManagersResponse\x12K\n" +
 	"\n" +
@@ -967,7 +1419,7 @@ func file_bramble_v1_client_proto_rawDescGZIP() []byte {
 	return file_bramble_v1_client_proto_rawDescData
 }
 
-var file_bramble_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_bramble_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_bramble_v1_client_proto_goTypes = []any{
 	(*Script)(nil),                   // 0: bramble.v1.Script
 	(*SubmitJobRequest)(nil),         // 1: bramble.v1.SubmitJobRequest
@@ -980,53 +1432,71 @@ var file_bramble_v1_client_proto_goTypes = []any{
 	(*WatchJobResponse)(nil),         // 8: bramble.v1.WatchJobResponse
 	(*CancelJobRequest)(nil),         // 9: bramble.v1.CancelJobRequest
 	(*CancelJobResponse)(nil),        // 10: bramble.v1.CancelJobResponse
-	(*ExplainRequest)(nil),           // 11: bramble.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 12: bramble.v1.ExplainResponse
-	(*ListTaskManagersRequest)(nil),  // 13: bramble.v1.ListTaskManagersRequest
-	(*ListTaskManagersResponse)(nil), // 14: bramble.v1.ListTaskManagersResponse
-	(*GetClusterRequest)(nil),        // 15: bramble.v1.GetClusterRequest
-	(*GetClusterResponse)(nil),       // 16: bramble.v1.GetClusterResponse
-	nil,                              // 17: bramble.v1.Script.ConfigEntry
-	(JobState)(0),                    // 18: bramble.v1.JobState
-	(*JobSummary)(nil),               // 19: bramble.v1.JobSummary
-	(*JobDetail)(nil),                // 20: bramble.v1.JobDetail
-	(*Health)(nil),                   // 21: bramble.v1.Health
-	(*JobException)(nil),             // 22: bramble.v1.JobException
-	(*TaskManagerInfo)(nil),          // 23: bramble.v1.TaskManagerInfo
+	(*TriggerSavepointRequest)(nil),  // 11: bramble.v1.TriggerSavepointRequest
+	(*TriggerSavepointResponse)(nil), // 12: bramble.v1.TriggerSavepointResponse
+	(*StopJobRequest)(nil),           // 13: bramble.v1.StopJobRequest
+	(*StopJobResponse)(nil),          // 14: bramble.v1.StopJobResponse
+	(*RescaleJobRequest)(nil),        // 15: bramble.v1.RescaleJobRequest
+	(*RescaleJobResponse)(nil),       // 16: bramble.v1.RescaleJobResponse
+	(*DisposeSavepointRequest)(nil),  // 17: bramble.v1.DisposeSavepointRequest
+	(*DisposeSavepointResponse)(nil), // 18: bramble.v1.DisposeSavepointResponse
+	(*ExplainRequest)(nil),           // 19: bramble.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 20: bramble.v1.ExplainResponse
+	(*ListTaskManagersRequest)(nil),  // 21: bramble.v1.ListTaskManagersRequest
+	(*ListTaskManagersResponse)(nil), // 22: bramble.v1.ListTaskManagersResponse
+	(*GetClusterRequest)(nil),        // 23: bramble.v1.GetClusterRequest
+	(*GetClusterResponse)(nil),       // 24: bramble.v1.GetClusterResponse
+	nil,                              // 25: bramble.v1.Script.ConfigEntry
+	(JobState)(0),                    // 26: bramble.v1.JobState
+	(*JobSummary)(nil),               // 27: bramble.v1.JobSummary
+	(*JobDetail)(nil),                // 28: bramble.v1.JobDetail
+	(*Health)(nil),                   // 29: bramble.v1.Health
+	(*JobException)(nil),             // 30: bramble.v1.JobException
+	(*TaskManagerInfo)(nil),          // 31: bramble.v1.TaskManagerInfo
 }
 var file_bramble_v1_client_proto_depIdxs = []int32{
-	17, // 0: bramble.v1.Script.config:type_name -> bramble.v1.Script.ConfigEntry
+	25, // 0: bramble.v1.Script.config:type_name -> bramble.v1.Script.ConfigEntry
 	0,  // 1: bramble.v1.SubmitJobRequest.script:type_name -> bramble.v1.Script
-	18, // 2: bramble.v1.ListJobsRequest.states:type_name -> bramble.v1.JobState
-	19, // 3: bramble.v1.ListJobsResponse.jobs:type_name -> bramble.v1.JobSummary
-	20, // 4: bramble.v1.GetJobResponse.job:type_name -> bramble.v1.JobDetail
-	19, // 5: bramble.v1.WatchJobResponse.summary:type_name -> bramble.v1.JobSummary
-	21, // 6: bramble.v1.WatchJobResponse.health:type_name -> bramble.v1.Health
-	22, // 7: bramble.v1.WatchJobResponse.root_cause:type_name -> bramble.v1.JobException
-	18, // 8: bramble.v1.CancelJobResponse.state:type_name -> bramble.v1.JobState
-	0,  // 9: bramble.v1.ExplainRequest.script:type_name -> bramble.v1.Script
-	23, // 10: bramble.v1.ListTaskManagersResponse.taskmanagers:type_name -> bramble.v1.TaskManagerInfo
-	1,  // 11: bramble.v1.JobService.SubmitJob:input_type -> bramble.v1.SubmitJobRequest
-	3,  // 12: bramble.v1.JobService.ListJobs:input_type -> bramble.v1.ListJobsRequest
-	5,  // 13: bramble.v1.JobService.GetJob:input_type -> bramble.v1.GetJobRequest
-	7,  // 14: bramble.v1.JobService.WatchJob:input_type -> bramble.v1.WatchJobRequest
-	9,  // 15: bramble.v1.JobService.CancelJob:input_type -> bramble.v1.CancelJobRequest
-	11, // 16: bramble.v1.JobService.Explain:input_type -> bramble.v1.ExplainRequest
-	13, // 17: bramble.v1.JobService.ListTaskManagers:input_type -> bramble.v1.ListTaskManagersRequest
-	15, // 18: bramble.v1.JobService.GetCluster:input_type -> bramble.v1.GetClusterRequest
-	2,  // 19: bramble.v1.JobService.SubmitJob:output_type -> bramble.v1.SubmitJobResponse
-	4,  // 20: bramble.v1.JobService.ListJobs:output_type -> bramble.v1.ListJobsResponse
-	6,  // 21: bramble.v1.JobService.GetJob:output_type -> bramble.v1.GetJobResponse
-	8,  // 22: bramble.v1.JobService.WatchJob:output_type -> bramble.v1.WatchJobResponse
-	10, // 23: bramble.v1.JobService.CancelJob:output_type -> bramble.v1.CancelJobResponse
-	12, // 24: bramble.v1.JobService.Explain:output_type -> bramble.v1.ExplainResponse
-	14, // 25: bramble.v1.JobService.ListTaskManagers:output_type -> bramble.v1.ListTaskManagersResponse
-	16, // 26: bramble.v1.JobService.GetCluster:output_type -> bramble.v1.GetClusterResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	26, // 2: bramble.v1.ListJobsRequest.states:type_name -> bramble.v1.JobState
+	27, // 3: bramble.v1.ListJobsResponse.jobs:type_name -> bramble.v1.JobSummary
+	28, // 4: bramble.v1.GetJobResponse.job:type_name -> bramble.v1.JobDetail
+	27, // 5: bramble.v1.WatchJobResponse.summary:type_name -> bramble.v1.JobSummary
+	29, // 6: bramble.v1.WatchJobResponse.health:type_name -> bramble.v1.Health
+	30, // 7: bramble.v1.WatchJobResponse.root_cause:type_name -> bramble.v1.JobException
+	26, // 8: bramble.v1.CancelJobResponse.state:type_name -> bramble.v1.JobState
+	26, // 9: bramble.v1.StopJobResponse.state:type_name -> bramble.v1.JobState
+	26, // 10: bramble.v1.RescaleJobResponse.state:type_name -> bramble.v1.JobState
+	0,  // 11: bramble.v1.ExplainRequest.script:type_name -> bramble.v1.Script
+	31, // 12: bramble.v1.ListTaskManagersResponse.taskmanagers:type_name -> bramble.v1.TaskManagerInfo
+	1,  // 13: bramble.v1.JobService.SubmitJob:input_type -> bramble.v1.SubmitJobRequest
+	3,  // 14: bramble.v1.JobService.ListJobs:input_type -> bramble.v1.ListJobsRequest
+	5,  // 15: bramble.v1.JobService.GetJob:input_type -> bramble.v1.GetJobRequest
+	7,  // 16: bramble.v1.JobService.WatchJob:input_type -> bramble.v1.WatchJobRequest
+	9,  // 17: bramble.v1.JobService.CancelJob:input_type -> bramble.v1.CancelJobRequest
+	11, // 18: bramble.v1.JobService.TriggerSavepoint:input_type -> bramble.v1.TriggerSavepointRequest
+	13, // 19: bramble.v1.JobService.StopJob:input_type -> bramble.v1.StopJobRequest
+	15, // 20: bramble.v1.JobService.RescaleJob:input_type -> bramble.v1.RescaleJobRequest
+	17, // 21: bramble.v1.JobService.DisposeSavepoint:input_type -> bramble.v1.DisposeSavepointRequest
+	19, // 22: bramble.v1.JobService.Explain:input_type -> bramble.v1.ExplainRequest
+	21, // 23: bramble.v1.JobService.ListTaskManagers:input_type -> bramble.v1.ListTaskManagersRequest
+	23, // 24: bramble.v1.JobService.GetCluster:input_type -> bramble.v1.GetClusterRequest
+	2,  // 25: bramble.v1.JobService.SubmitJob:output_type -> bramble.v1.SubmitJobResponse
+	4,  // 26: bramble.v1.JobService.ListJobs:output_type -> bramble.v1.ListJobsResponse
+	6,  // 27: bramble.v1.JobService.GetJob:output_type -> bramble.v1.GetJobResponse
+	8,  // 28: bramble.v1.JobService.WatchJob:output_type -> bramble.v1.WatchJobResponse
+	10, // 29: bramble.v1.JobService.CancelJob:output_type -> bramble.v1.CancelJobResponse
+	12, // 30: bramble.v1.JobService.TriggerSavepoint:output_type -> bramble.v1.TriggerSavepointResponse
+	14, // 31: bramble.v1.JobService.StopJob:output_type -> bramble.v1.StopJobResponse
+	16, // 32: bramble.v1.JobService.RescaleJob:output_type -> bramble.v1.RescaleJobResponse
+	18, // 33: bramble.v1.JobService.DisposeSavepoint:output_type -> bramble.v1.DisposeSavepointResponse
+	20, // 34: bramble.v1.JobService.Explain:output_type -> bramble.v1.ExplainResponse
+	22, // 35: bramble.v1.JobService.ListTaskManagers:output_type -> bramble.v1.ListTaskManagersResponse
+	24, // 36: bramble.v1.JobService.GetCluster:output_type -> bramble.v1.GetClusterResponse
+	25, // [25:37] is the sub-list for method output_type
+	13, // [13:25] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_client_proto_init() }
@@ -1041,7 +1511,7 @@ func file_bramble_v1_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_client_proto_rawDesc), len(file_bramble_v1_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
