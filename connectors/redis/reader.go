@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // reader asks Redis for entries, on a goroutine of its own: for all streams, or for one consumer of a group.
@@ -16,6 +17,12 @@ type reader struct {
 	done      []bool
 	consumer  string
 	group     []groupStream
+	// With checkpoints base begins the names of the split's consumers, attempt numbers this reader's; lanes are how many more it has, adopted is
+	// when it last looked for something to adopt.
+	base    string
+	attempt int64
+	lanes   int
+	adopted time.Time
 }
 
 func (r *reader) run(ctx context.Context) error {
@@ -23,13 +30,14 @@ func (r *reader) run(ctx context.Context) error {
 		return err
 	}
 	if len(r.consumers) > 0 {
-		for name, id := range r.consumers[r.split].restored {
-			if err := r.ackUpTo(ctx, r.splits[r.split].ID, name, id); err != nil {
-				return err
-			}
+		if err := r.settle(ctx); err != nil {
+			return err
 		}
 	}
 	for ctx.Err() == nil {
+		if err := r.adopt(ctx); err != nil {
+			return err
+		}
 		var found []answer
 		into := r.unused()
 		err := persist(ctx, r.ctx, r.server, func(ctx context.Context) (err error) {
@@ -199,7 +207,7 @@ func (r *reader) groupAnswers(found []answer) []answer {
 		g.behind = g.behind && more
 	}
 	for i := range found {
-		found[i].split = r.split
+		found[i].split, found[i].consumer = r.split, r.consumer
 	}
 	return found
 }

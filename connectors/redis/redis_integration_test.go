@@ -19,6 +19,7 @@ import (
 	"github.com/bramble-stream/bramble/connectors/conformance"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/bramble-stream/bramble/internal/testenv"
 )
@@ -484,5 +485,81 @@ func TestANullKeyIsRefused(t *testing.T) {
 	}
 	if keys, err := client(t, srv).Keys(t.Context(), "*").Result(); err != nil || !slices.Equal(keys, []string{"s:x"}) {
 		t.Errorf("keys %v, error %v", keys, err)
+	}
+}
+
+// TestAFormerAttemptThatGoesOn: it takes entries that it will never acknowledge. They come to the new attempt, once each, and the names of attempts
+// that have nothing pending go.
+func TestAFormerAttemptThatGoesOn(t *testing.T) {
+	srv := testenv.Redis(t)
+	c := client(t, srv)
+	spec := table(srv.URL(), numbers, "group", "g")
+	former := conformance.OpenCheckpointed(t, Streams(), spec, nil)
+	add(t, c, "readings", false, 0, 10)
+	former.Rows(10)
+	at, err := former.Source.Snapshot(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := conformance.OpenCheckpointed(t, Streams(), spec, at)
+	defer current.Close()
+	current.Connected()
+	stolen := map[int64]bool{}
+	made := 10
+	for len(stolen) < 30 { // both wait for entries
+		add(t, c, "readings", false, made, made+10)
+		made += 10
+		rows, err := former.Poll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			stolen[row.N] = true
+		}
+	}
+	former.Env.Cancel()
+	former.Close()
+	seen := map[int64]int{}
+	epoch := stream.Epoch(1)
+	_, err = current.Until(func(rows []conformance.Row) bool {
+		clear(seen)
+		for _, row := range rows {
+			seen[row.N]++
+		}
+		epoch++
+		at, err = current.Source.Snapshot(epoch)
+		if err == nil && epoch%2 == 0 {
+			err = current.Source.Commit(t.Context(), epoch)
+		}
+		return err != nil || len(seen) == made-10
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, times := range seen {
+		if times != 1 || n < 10 {
+			t.Errorf("entry %d came %d times", n, times)
+		}
+	}
+	if at, err = current.Source.Snapshot(epoch + 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := current.Source.Commit(t.Context(), epoch+1); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.XPending(t.Context(), "readings", "g").Result()
+	if err != nil || p.Count != 0 {
+		t.Errorf("pending are %v, error %v", p, err)
+	}
+	last := conformance.OpenCheckpointed(t, Streams(), spec, at)
+	defer last.Close()
+	last.Connected()
+	add(t, c, "readings", false, made, made+1)
+	if rows := append(last.Rows(0), current.Rows(0)...); len(rows) > 0 {
+		t.Errorf("rows %v came again", rows)
+	}
+	list, err := c.XInfoConsumers(t.Context(), "readings", "g").Result()
+	if err != nil || len(list) > 3 {
+		t.Errorf("consumers are %v, error %v", list, err)
 	}
 }

@@ -59,12 +59,14 @@ type source struct {
 // answer is what one request brought for one stream; end says that a bounded stream is exhausted. The last one of a request has the reply that the entries are part
 // of: when it has been decoded, the reply is used again.
 type answer struct {
-	split   int
-	stream  string
-	entries []entry
-	reply   *reply
-	end     bool
-	err     error
+	split  int
+	stream string
+	// consumer is the one that a group delivered the entries to.
+	consumer string
+	entries  []entry
+	reply    *reply
+	end      bool
+	err      error
 }
 
 // entry has names and values in turn, none when it has been deleted.
@@ -279,7 +281,7 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 		s.meta.streams.Finish()
 	}
 	if len(s.consumers) > 0 && s.at > 0 {
-		s.consumers[s.cur.split].taken[s.cur.stream] = string(s.cur.entries[s.at-1].id)
+		s.consumers[s.cur.split].taken[reading{s.cur.consumer, s.cur.stream}] = string(s.cur.entries[s.at-1].id)
 	}
 	return rows, err
 }
@@ -358,12 +360,15 @@ func (s *source) Snapshot(epoch stream.Epoch) ([]op.Split, error) {
 
 // Commit acknowledges the entries of a group that the epoch contains. Otherwise positions are in the checkpoint.
 func (s *source) Commit(ctx context.Context, epoch stream.Epoch) error {
-	for i, c := range s.consumers {
-		for name, id := range c.commit(epoch) {
-			if err := s.ackUpTo(ctx, s.splits[i].ID, name, id); err != nil {
+	for _, c := range s.consumers {
+		for r, id := range c.commit(epoch) {
+			if err := s.ackUpTo(ctx, r, id); err != nil {
 				return err
 			}
-			c.acked[name] = id
+			if c.acked[r] = id; c.taken[r] == id && strings.Contains(r.Consumer, ".") { // read to its end, as all that were adopted
+				delete(c.taken, r)
+				delete(c.acked, r)
+			}
 		}
 	}
 	return nil
