@@ -368,8 +368,6 @@ func (c *cluster) jobEntered(r *running, s job.State) {
 				e.Upstream[t] = r.upstream(t)
 			}
 		}
-		clear(r.ckpt.ended)
-		clear(r.ckpt.finals)
 		c.coordinate(r, e)
 		for v, tasks := range r.machine.Tasks() {
 			for i, t := range tasks {

@@ -293,6 +293,8 @@ func (c *cluster) restart(r *running) {
 		c.apply(r, job.Prepared{})
 		return
 	}
+	clear(r.ckpt.ended)
+	clear(r.ckpt.finals)
 	c.coordinate(r, checkpoint.Restart{})
 }
 

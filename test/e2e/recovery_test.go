@@ -48,20 +48,27 @@ type numbersModel struct {
 	rows            int
 }
 
+// checkpointed is a cluster with a directory of checkpoints.
+type checkpointed struct {
+	*cluster
+	checkpoints string
+}
+
 // startCheckpointed starts a cluster that takes checkpoints.
-func startCheckpointed(t *testing.T, taskmanagers, slots int) *cluster {
+func startCheckpointed(t *testing.T, taskmanagers, slots int) *checkpointed {
 	t.Helper()
 	rpc, metrics := testenv.FreePort(t), testenv.FreePort(t)
 	c := &cluster{t: t, addr: fmt.Sprintf("127.0.0.1:%d", rpc), jmMetrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics)}
+	dir := t.TempDir()
 	c.jobmanager = start(t, "jobmanager", "--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
-		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+t.TempDir())
+		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+dir)
 	for range taskmanagers {
 		c.addTaskManager(slots)
 	}
 	await(t, "all taskmanagers to register", func() bool {
 		return metric(t, c.jmMetrics, "bramble_jobmanager_taskmanagers") == float64(taskmanagers)
 	})
-	return c
+	return &checkpointed{c, dir}
 }
 
 // feed adds rows to the streams, a thousandth of a second of event time each, until stop is closed and at least least are there, and then one
@@ -272,4 +279,57 @@ func pathOf(t *testing.T, printed string) string {
 		t.Fatalf("printed %q", printed)
 	}
 	return strings.TrimSpace(path)
+}
+
+// TestBoundedJobEndsWithALastCheckpoint: nobody waits for the interval, the files are whole, and storage is clean afterwards.
+func TestBoundedJobEndsWithALastCheckpoint(t *testing.T) {
+	in, out := t.TempDir(), t.TempDir()
+	const rows = 20_000
+	for f := range 3 {
+		var b strings.Builder
+		for i := f; i < rows; i += 3 {
+			fmt.Fprintf(&b, "k%d,%d\n", i%7, i)
+		}
+		if err := os.WriteFile(filepath.Join(in, fmt.Sprint(f, ".csv")), []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := startCheckpointed(t, 2, 1)
+	began := time.Now()
+	printed := c.mustBramble("submit", c.script(`
+SET 'execution.checkpointing.interval' = '1 min';
+CREATE TABLE numbers (k STRING, n BIGINT) WITH ('connector' = 'filesystem', 'path' = '`+in+`', 'format' = 'csv');
+CREATE TABLE copies (k STRING, n BIGINT) WITH ('connector' = 'filesystem', 'path' = '`+out+`', 'format' = 'csv');
+INSERT INTO copies SELECT k, n FROM numbers;`), "-p", "2", "--wait")
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s: it waited for the clock", took)
+	}
+	if got := committed(t, out); len(got) != rows {
+		t.Errorf("%d rows in files, want %d", len(got), rows)
+	}
+	id := jobID(t, printed)
+	contains(t, c.status(id), "State      FINISHED", "Checkpoints, every 1m0s: 1 completed, 0 failed")
+	await(t, "checkpoint storage to be clean", func() bool {
+		left, err := os.ReadDir(filepath.Join(c.checkpoints, id))
+		return os.IsNotExist(err) || err == nil && len(left) == 0
+	})
+}
+
+// TestTaskFailureUsesUpRestarts: a row that fails the job each time fails it for good after the restarts that are allowed.
+func TestTaskFailureUsesUpRestarts(t *testing.T) {
+	rds := testenv.Redis(t)
+	db := redisClient(t, rds.URL())
+	c := startCheckpointed(t, 1, 1)
+	id := c.submit(`
+SET 'restart-strategy.type' = 'fixed-delay';
+SET 'restart-strategy.fixed-delay.attempts' = '2';
+SET 'restart-strategy.fixed-delay.delay' = '50 ms';
+CREATE TABLE numbers (k STRING, n BIGINT) WITH ('connector' = 'redis-stream', 'url' = '${REDIS_URL}', 'stream' = 'in', 'scan.startup.mode' = 'earliest-offset', 'bad-records' = 'fail');
+CREATE TABLE latest (k STRING, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'redis', 'url' = '${REDIS_URL}', 'key' = 'n:{k}');
+INSERT INTO latest SELECT k, n FROM numbers;`, "-D", "REDIS_URL="+rds.URL())
+	if err := db.XAdd(t.Context(), &redis.XAddArgs{Stream: "in", Values: []any{"k", "a", "n", "many"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	out := c.awaitStatus(id, "State      FAILED")
+	contains(t, out, "Restarts   2", "not started again: 2 restarts were allowed", "attempt 3")
 }
