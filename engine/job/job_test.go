@@ -160,7 +160,9 @@ func show(j *Job, cmds []Command) string {
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		strategy := rapid.SampledFrom([]Strategy{
-			{}, {Kind: FixedDelay, Attempts: 2, DelayMS: 10}, {Kind: FailureRate, FailuresMax: 1, IntervalMS: 1000},
+			{},
+			{Kind: FixedDelay, Attempts: 2, DelayMS: 10},
+			{Kind: FailureRate, FailuresMax: 1, IntervalMS: 1000},
 			{Kind: ExponentialDelay, InitialMS: 1000, MaxMS: 60_000, ResetMS: 100_000, Multiplier: 2, Attempts: -1},
 		}).Draw(t, "strategy")
 		j := New(0, []int{2, 1}, DefaultLimits, strategy)

@@ -222,14 +222,7 @@ func (c *cluster) onStorage(r *running, f func(context.Context) checkpoint.Event
 }
 
 func (jm *JobManager) writeManifest(ctx context.Context, s *ckptstore.Store, cmd checkpoint.WriteManifest) checkpoint.Event {
-	path, err := cmd.Path, error(nil)
-	if path == "" {
-		path, err = s.WriteManifest(ctx, jm.leader, cmd.Manifest)
-	} else if to, openErr := jm.openAt(path); openErr != nil {
-		err = openErr
-	} else {
-		err = ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, cmd.Manifest)
-	}
+	path, err := jm.putManifest(ctx, s, cmd)
 	switch {
 	case errors.Is(err, ckptstore.ErrFenced):
 		return checkpoint.Fenced{}
@@ -237,6 +230,18 @@ func (jm *JobManager) writeManifest(ctx context.Context, s *ckptstore.Store, cmd
 		return checkpoint.WriteFailed{Epoch: cmd.Manifest.Epoch, Reason: err.Error()}
 	}
 	return checkpoint.Written{Epoch: cmd.Manifest.Epoch, Path: path}
+}
+
+// putManifest returns the path of the manifest.
+func (jm *JobManager) putManifest(ctx context.Context, s *ckptstore.Store, cmd checkpoint.WriteManifest) (string, error) {
+	if cmd.Path == "" {
+		return s.WriteManifest(ctx, jm.leader, cmd.Manifest)
+	}
+	to, err := jm.openAt(cmd.Path)
+	if err != nil {
+		return "", err
+	}
+	return cmd.Path, ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, cmd.Manifest)
 }
 
 // abdicate ends the jobmanager: another one leads.

@@ -45,8 +45,10 @@ func (jm *JobManager) Collector() prometheus.Collector { return &collector{jm: j
 
 // Describe implements prometheus.Collector.
 func (*collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descTaskManagers, descSlots, descSlotsAvailable, descJobs, descUptime, descRestarts, descCheckpoints,
-		descCheckpointDuration, descCheckpointSize, descCheckpointLast} {
+	for _, d := range []*prometheus.Desc{
+		descTaskManagers, descSlots, descSlotsAvailable, descJobs, descUptime, descRestarts, descCheckpoints,
+		descCheckpointDuration, descCheckpointSize, descCheckpointLast,
+	} {
 		ch <- d
 	}
 }
