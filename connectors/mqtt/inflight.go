@@ -17,7 +17,7 @@ type inflight struct {
 	byID map[uint16]*held
 	// order is that of arrival, in which MQTT wants acknowledgements. It may hold some that are gone.
 	order []*held
-	// again came again although a checkpoint holds them: they are to be acknowledged at once.
+	// again are to be acknowledged at once: they came again although a checkpoint holds them, or the broker has released them.
 	again   []*held
 	scratch []byte
 }
@@ -35,7 +35,9 @@ type held struct {
 	// ping is the number of the ping that followed its acknowledgement on that connection, 0 when it was not sent: the answer shows that
 	// the acknowledgement has arrived, too.
 	ping int64
-	gone bool
+	// released says that the acknowledgement is the last of QoS 2.
+	released bool
+	gone     bool
 }
 
 func newInflight() *inflight { return &inflight{byID: map[uint16]*held{}} }
@@ -46,7 +48,7 @@ func (f *inflight) take(p publish, c *conn) bool {
 	hash := contentHash(p)
 	if h := f.byID[p.id]; h != nil {
 		if p.dup && h.hash == hash {
-			h.on, h.qos, h.ping = c, p.qos, 0
+			h.on, h.qos, h.ping, h.released = c, p.qos, 0, false
 			if h.durable {
 				f.again = append(f.again, h)
 			}
@@ -65,11 +67,16 @@ func contentHash(p publish) uint64 {
 	return xxh3.Hash(p.payload) ^ xxh3.HashSeed(p.topic, 1)
 }
 
-// released forgets a message of QoS 2: the broker has its PUBREC and will not deliver it again.
-func (f *inflight) released(id uint16) {
-	if h := f.byID[id]; h != nil {
-		f.drop(h)
+// released notes a PUBREL of QoS 2, to be answered by repeat, and reports whether the message is known. It is kept until the answer has
+// arrived: Mosquitto 2.0 delivers a message again whose PUBREC it has, when a connection ends before it could repeat the PUBREL.
+func (f *inflight) released(id uint16, c *conn) bool {
+	h := f.byID[id]
+	if h == nil {
+		return false
 	}
+	h.on, h.qos, h.ping, h.released = c, 2, 0, true
+	f.again = append(f.again, h)
+	return true
 }
 
 func (f *inflight) drop(h *held) {
@@ -93,7 +100,7 @@ func (f *inflight) forget(c *conn) {
 func (f *inflight) compact() {
 	kept := f.order[:0]
 	for _, h := range f.order {
-		if !h.gone && h.ping > 0 && h.on.pongs.Load() >= h.ping {
+		if !h.gone && (h.qos != 2 || h.released) && h.ping > 0 && h.on.pongs.Load() >= h.ping {
 			f.drop(h)
 		}
 		if !h.gone {
@@ -147,7 +154,10 @@ func (f *inflight) acknowledge(list []*held) error {
 		f.scratch = f.scratch[:0]
 		for n < len(list) && list[n].on == c {
 			header := byte(0x40)
-			if list[n].qos == 2 {
+			switch {
+			case list[n].released:
+				header = 0x70
+			case list[n].qos == 2:
 				header = 0x50
 			}
 			f.scratch = appendAck(f.scratch, header, list[n].id)

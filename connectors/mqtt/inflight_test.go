@@ -161,3 +161,39 @@ func TestThrottle(t *testing.T) {
 		t.Fatalf("found %v", found)
 	}
 }
+
+// TestReleasedMessagesAreKnown: of QoS 2, until the last answer has arrived.
+func TestReleasedMessagesAreKnown(t *testing.T) {
+	f := newInflight()
+	first, second := &conn{Conn: &wire{}}, &conn{Conn: &wire{}}
+	m := msg(7, "a", false)
+	m.qos = 2
+	if !f.take(m, first) || f.released(8, first) {
+		t.Fatal("a message is taken for another")
+	}
+	f.close(1)
+	if err := f.commit(1); err != nil {
+		t.Fatal(err)
+	}
+	if got := acks(first, true); got != "50:7" {
+		t.Fatalf("acknowledged %q", got)
+	}
+	f.close(2)
+	m.dup = true
+	if f.take(m, second) || !f.released(7, second) {
+		t.Fatal("a repetition is taken for new")
+	}
+	if err := f.repeat(); err != nil {
+		t.Fatal(err)
+	}
+	if got := acks(second, false); got != "70:7 70:7" {
+		t.Fatalf("acknowledged %q", got)
+	}
+	if f.close(3); f.encode() == nil {
+		t.Fatal("the message is forgotten before the answer has arrived")
+	}
+	second.pongs.Store(second.pings)
+	if f.close(4); f.encode() != nil {
+		t.Fatal("the message is kept")
+	}
+}

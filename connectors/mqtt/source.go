@@ -314,8 +314,8 @@ func (s *source) released(frame []byte) {
 	}
 	id := binary.BigEndian.Uint16(frame[2:])
 	delete(s.received, id)
-	if f := s.parts[s.cur.from.split].unacked; f != nil {
-		f.released(id)
+	if f := s.parts[s.cur.from.split].unacked; f != nil && f.released(id, s.cur.from) {
+		return
 	}
 	s.acks = appendAck(s.acks, 0x70, id)
 }
