@@ -51,6 +51,11 @@ test: test-deps vet ## Install what tests need, then run all tests, against real
 	go test $(RACE) -tags $(REAL) -timeout 15m $(call below,internal/testenv connectors engine/blob)
 	$(if $(wildcard test),go test -tags $(REAL) -timeout 15m ./test/...)
 
+.PHONY: chaos
+chaos: ## Let random FAULTS=30 happen to running jobs and compare the results; RUN=TestMQTT SEED=1 ONLY=kill,cut to choose
+	go test -tags chaos,invariants -count=1 -v -timeout 4h -run '$(or $(RUN),.)' ./test/chaos -args -faults $(or $(FAULTS),30) \
+		-seed $(or $(SEED),0) -only '$(ONLY)'
+
 .PHONY: test-deps
 test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or say what is missing
 	scripts/test-deps
@@ -58,7 +63,7 @@ test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or sa
 .PHONY: vet
 vet: ## go vet, as built for every kind of test
 	go vet ./...
-	go vet -tags $(REAL) ./...
+	go vet -tags $(REAL),chaos ./...
 
 .PHONY: layers
 layers: ## Check the layer law and the other rules of internal/lint

@@ -26,7 +26,13 @@ type CuttableProxy struct {
 // Proxy starts a proxy to addr (host:port, such as Server.Addr), which ends with the test.
 func Proxy(t testing.TB, addr string) *CuttableProxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return ProxyAt(t, "127.0.0.1:0", addr)
+}
+
+// ProxyAt is Proxy on an address of the caller's choice, for clients that are told the port by the server.
+func ProxyAt(t testing.TB, listen, addr string) *CuttableProxy {
+	t.Helper()
+	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		t.Fatal(err)
 	}
