@@ -85,7 +85,7 @@ func TestRedisHoldsWhatTheDemoWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, ctx := redis.NewClient(o), t.Context()
-	defer c.Close() //nolint:errcheck // the test is over
+	defer c.Close()
 	got := make(chan []redis.XStream, 1)
 	go func() {
 		res, _ := c.XRead(ctx, &redis.XReadArgs{Streams: []string{"s", "$"}, Block: 5 * time.Second}).Result()

@@ -115,8 +115,10 @@ func startCluster(t *testing.T, taskmanagers, slots int, more ...string) *cluste
 
 func (c *cluster) addTaskManager(slots int, more ...string) *process {
 	m := testenv.FreePort(c.t)
-	args := append([]string{"--jobmanager", c.addr, "--bind-host", "127.0.0.1", "--data-port", "0", "--slots", strconv.Itoa(slots),
-		"--metrics-port", strconv.Itoa(m), "--data-dir", c.t.TempDir()}, more...)
+	args := append([]string{
+		"--jobmanager", c.addr, "--bind-host", "127.0.0.1", "--data-port", "0", "--slots", strconv.Itoa(slots),
+		"--metrics-port", strconv.Itoa(m), "--data-dir", c.t.TempDir(),
+	}, more...)
 	p := start(c.t, "taskmanager", args...)
 	c.managers = append(c.managers, p)
 	c.tmMetrics = append(c.tmMetrics, fmt.Sprintf("http://127.0.0.1:%d/metrics", m))
