@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +80,9 @@ type chaos struct {
 	// mosquitto is nil if Redis is the source.
 	mosquitto *testenv.Server
 	out       string
+	// submitAt submits the job.
+	submitAt func(parallelism int, more ...string) string
+	saved    int
 	// totals are the counts seen so far, which never go back.
 	totals map[string]int64
 }
@@ -142,7 +144,7 @@ func (r *chaos) logf(format string, args ...any) {
 
 // run submits the job, lets the faults happen and compares.
 func (r *chaos) run(source string, defs ...string) {
-	args := append([]string{"-p", strconv.Itoa(parallelism), "-D", "REDIS_URL=" + r.redis.URL(), "-D", "OUT=" + r.out}, defs...)
+	args := append([]string{"-D", "REDIS_URL=" + r.redis.URL(), "-D", "OUT=" + r.out}, defs...)
 	type fed struct {
 		m   *model
 		err error
@@ -152,7 +154,10 @@ func (r *chaos) run(source string, defs ...string) {
 		m, err := r.broker.feed(r.t.Context(), r.seed, *everyFlag, stop)
 		done <- fed{m, err}
 	}()
-	r.id = r.submit(strings.Replace(job, "SOURCE", source, 1), args...)
+	r.submitAt = func(p int, more ...string) string {
+		return r.submit(strings.Replace(job, "SOURCE", source, 1), append(append([]string{"-p", strconv.Itoa(p)}, args...), more...)...)
+	}
+	r.id = r.submitAt(parallelism)
 	kinds := r.kinds()
 	for i := range *faultsFlag {
 		if r.rnd.IntN(10) < 7 {
@@ -270,99 +275,4 @@ func (r *chaos) compare(m *model) {
 		out, _ := r.bramble("status", r.id)
 		r.t.Log(out)
 	}
-}
-
-// kind is a kind of fault; happen does it and says to whom and how.
-type kind struct {
-	name   string
-	happen func() string
-}
-
-func (r *chaos) kinds() []kind {
-	all := []kind{
-		{"kill", r.killOne}, {"kill", r.killOne}, {"kill2", r.killTwo}, {"freeze", r.freeze}, {"cut", r.cut}, {"cutall", r.cutAll},
-		{"redis", r.restartRedis}, {"rediskill", r.killRedis},
-	}
-	if r.mosquitto != nil {
-		all = append(all, kind{"mosquitto", r.restartMosquitto}, kind{"mosquitto", r.restartMosquitto})
-	}
-	if *onlyFlag == "" {
-		return all
-	}
-	var some []kind
-	for _, k := range all {
-		if strings.Contains(","+*onlyFlag+",", ","+k.name+",") {
-			some = append(some, k)
-		}
-	}
-	if len(some) == 0 {
-		r.t.Fatalf("-only %s: there is no such kind", *onlyFlag)
-	}
-	return some
-}
-
-func (r *chaos) upTo(d time.Duration) time.Duration { return time.Duration(r.rnd.Int64N(int64(d))) }
-
-func (r *chaos) pick() int { return r.rnd.IntN(len(r.managers)) }
-
-func (r *chaos) killOne() string {
-	if len(r.managers) == 0 {
-		return " nobody"
-	}
-	d := r.upTo(3 * time.Second)
-	r.later(d, r.addManager)
-	return fmt.Sprintf(" %s, a new one in %s", r.kill(r.pick()), d)
-}
-
-func (r *chaos) killTwo() string { return r.killOne() + " and" + r.killOne() }
-
-// freeze stops a taskmanager for longer than its heartbeat may be late, and lets it wake up: it finds that it has been given up.
-func (r *chaos) freeze() string {
-	if len(r.managers) == 0 {
-		return " nobody"
-	}
-	d := 3500*time.Millisecond + r.upTo(3*time.Second)
-	m := r.managers[r.pick()]
-	m.signal(syscall.SIGSTOP)
-	r.later(d, func() { m.signal(syscall.SIGCONT) })
-	return fmt.Sprintf(" %s for %s", m.name, d)
-}
-
-// cut breaks what others send to a taskmanager.
-func (r *chaos) cut() string {
-	if len(r.managers) == 0 {
-		return " nobody"
-	}
-	m := r.managers[r.pick()]
-	m.proxy.Cut()
-	return " " + m.name
-}
-
-// cutAll breaks all connections for rows for a while.
-func (r *chaos) cutAll() string {
-	d := r.upTo(2 * time.Second)
-	for _, m := range r.managers {
-		m.proxy.Refuse()
-		r.later(d, m.proxy.Accept)
-	}
-	return fmt.Sprintf(" for %s", d)
-}
-
-func (r *chaos) restartRedis() string { return r.restart(r.redis, r.redis.Stop, r.upTo(2*time.Second)) }
-
-func (r *chaos) killRedis() string { return r.restart(r.redis, r.redis.Kill, r.upTo(2*time.Second)) }
-
-func (r *chaos) restartMosquitto() string {
-	return r.restart(r.mosquitto, r.mosquitto.Stop, r.upTo(2*time.Second))
-}
-
-// restart ends a server and starts it again after a while. The producer waits meanwhile: what it sent has arrived, once.
-func (r *chaos) restart(s *testenv.Server, end func(), away time.Duration) string {
-	r.broker.mu.Lock()
-	defer r.broker.mu.Unlock()
-	end()
-	r.pause(away)
-	s.Restart()
-	r.broker.renew = true
-	return fmt.Sprintf(", away for %s", away)
 }

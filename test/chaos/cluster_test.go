@@ -200,12 +200,31 @@ func (c *cluster) await(what string, ok func() bool) {
 
 // bramble runs the CLI against the cluster and returns what it printed.
 func (c *cluster) bramble(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*2/3)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, testenv.Bin(c.t, "bramble"), args...)
 	cmd.Env = append(os.Environ(), "BRAMBLE_JOBMANAGER="+c.addr)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// during is bramble while the test goes on with what is due.
+func (c *cluster) during(args ...string) (out string, err error) {
+	c.t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		out, err = c.bramble(args...)
+	}()
+	c.await("bramble "+strings.Join(args, " "), func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	return out, err
 }
 
 // submit submits a script and returns the job's id.
@@ -215,7 +234,7 @@ func (c *cluster) submit(script string, args ...string) string {
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	out, err := c.bramble(append([]string{"submit", file}, args...)...)
+	out, err := c.during(append([]string{"submit", file}, args...)...)
 	_, id, ok := strings.Cut(out, "Job has been submitted with JobID ")
 	if err != nil || !ok || len(id) < 32 {
 		c.t.Fatalf("submit: %v\n%s", err, out)
@@ -225,7 +244,9 @@ func (c *cluster) submit(script string, args ...string) string {
 
 // metric adds all series of a name of the jobmanager; -1 if it cannot be asked.
 func (c *cluster) metric(name string) float64 {
-	v, err := metric(c.t.Context(), c.metrics, name)
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+	defer cancel()
+	v, err := metric(ctx, c.metrics, name)
 	if err != nil {
 		return -1
 	}
