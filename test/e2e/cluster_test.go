@@ -55,7 +55,13 @@ func (l *tail) String() string {
 
 func start(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: bin, cmd: exec.Command(testenv.Bin(t, bin), args...), done: make(chan struct{}), out: &tail{}}
+	return startAs(t, bin, append([]string{testenv.Bin(t, bin)}, args...)...)
+}
+
+// startAs starts a program of ours by a command line, such as one through qemu.
+func startAs(t *testing.T, bin string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: bin, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), out: &tail{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", bin, err)
@@ -74,7 +80,7 @@ func start(t *testing.T, bin string, args ...string) *process {
 			<-p.done
 		}
 		if t.Failed() {
-			t.Logf("--- %s %s\n%s", bin, strings.Join(args, " "), p.out)
+			t.Logf("--- %s\n%s", strings.Join(args, " "), p.out)
 		}
 	})
 	return p
