@@ -424,6 +424,7 @@ func (j *Job) tick(now stream.Time) []Command {
 		return j.fail(now, Failure{
 			Message: fmt.Sprintf("the task was not running %d s after its deployment", (j.limits.DeployMS+j.extraMS)/1000),
 			Task:    late, HasTask: found,
+			Secondary: true, // of a slow disk, a slow network, a clock that was set: it does not say that the job is wrong
 		})
 	}
 	j.each(func(r Ref, t *Task) {

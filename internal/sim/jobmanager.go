@@ -1,0 +1,520 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/bramble-stream/bramble/engine/checkpoint"
+	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
+	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/schedule"
+	"github.com/bramble-stream/bramble/engine/stream"
+)
+
+// jobmanager follows engine/jobmanager: what that does between the machines, storage and taskmanagers, without its goroutines.
+type jobmanager struct {
+	*process
+	tries  int
+	leader *ckptstore.Leader
+	ckpt   *ckptstore.Store
+	coord  *checkpoint.Coordinator
+	job    *job.Job
+	sess   map[string]*session
+	// offset is what its clock is off.
+	offset  int64
+	placing bool
+	plan    *plan
+	placed  [][]string
+	finals  map[checkpoint.Task][]checkpoint.TaskPart
+	ended   map[checkpoint.Task]bool
+	// triggered are the epochs that it triggered, last the newest.
+	triggered map[stream.Epoch]bool
+	last      stream.Epoch
+	// io is how much is on its way to storage.
+	io int
+}
+
+// plan is what an attempt begins with; epoch 0: from the beginning.
+type plan struct {
+	epoch     stream.Epoch
+	par       []int
+	operators [][]checkpoint.Assignment
+}
+
+func (w *world) startJobManager() {
+	j := &jobmanager{process: w.newProcess(fmt.Sprintf("jm%d", len(w.jms))), sess: map[string]*session{}, triggered: map[stream.Epoch]bool{}}
+	w.jms = append(w.jms, j)
+	w.after(1, "lead", j.lead)
+}
+
+func (j *jobmanager) now() stream.Time { return j.w.now + j.offset }
+
+func (j *jobmanager) calm() { j.setFaults() }
+
+func (j *jobmanager) crash(why string) {
+	if j.dead {
+		return
+	}
+	j.w.note("%s ends: %s", j.id, why)
+	j.dead = true
+	for _, id := range slices.Sorted(maps.Keys(j.sess)) {
+		j.sess[id].cut()
+	}
+}
+
+// lead takes leadership and finds what there is.
+func (j *jobmanager) lead() {
+	if j.dead {
+		return
+	}
+	j.tries++
+	l, err := ckptstore.Lead(context.Background(), j.store, j.id, fmt.Sprintf("%s-%d", j.id, j.tries))
+	if j.dead {
+		return
+	}
+	if err != nil {
+		j.w.after(j.w.between(100, 500), "lead", j.lead)
+		return
+	}
+	j.w.model.leads(l.Epoch(), j.id)
+	j.leader, j.epoch = l, l.Epoch()
+	j.recover()
+}
+
+func (j *jobmanager) recover() {
+	if j.dead {
+		return
+	}
+	var err error
+	j.ckpt, err = ckptstore.New(j.store, jobID)
+	var found *ckptstore.Found
+	if err == nil {
+		found, err = j.ckpt.Find(context.Background())
+	}
+	if err != nil {
+		j.w.after(j.w.between(100, 500), "find", j.recover)
+		return
+	}
+	if j.dead {
+		return
+	}
+	cfg := j.w.cfg
+	cfg.Leader = j.epoch
+	manifests, used := found.Manifests, found.Used
+	if j.w.bug == ReuseEpochs {
+		manifests, used = nil, 0
+	}
+	j.w.note("%s leads as %d, %d checkpoints, epochs up to %d used, %d skipped", j.id, j.epoch, len(found.Manifests), found.Used, len(found.Skipped))
+	j.coord = checkpoint.NewCoordinator(cfg, manifests, used)
+	j.job = job.New(j.now(), []int{sourceTasks, 1, 1}, job.Limits{DeployMS: 10_000, CancelMS: 3000}, job.Strategy{
+		Kind: job.ExponentialDelay, InitialMS: 100, MaxMS: 1000, ResetMS: 10_000, Multiplier: 1.5, Attempts: -1,
+	})
+	j.prepare(1, len(found.Manifests) > 0)
+	j.tick()
+}
+
+func (j *jobmanager) tick() {
+	if j.dead || j.job.State().Ended() {
+		return
+	}
+	j.w.after(j.w.between(30, 90), "tick", j.tick)
+	if j.job.Deadline() <= j.now() {
+		j.apply(job.Tick{})
+	}
+	if j.coord.Deadline() <= j.now() {
+		j.coordinate(checkpoint.Tick{})
+	}
+}
+
+func (j *jobmanager) key() key           { return key{j.epoch, j.job.Attempt()} }
+func (j *jobmanager) current(k key) bool { return j.key() == k }
+
+func (j *jobmanager) ordered() []*session {
+	var out []*session
+	for _, id := range slices.Sorted(maps.Keys(j.sess)) {
+		out = append(out, j.sess[id])
+	}
+	return out
+}
+
+func (j *jobmanager) register(s *session) {
+	if old := j.sess[s.tm.id]; old != nil {
+		old.open = false
+		j.lost(old)
+	}
+	j.sess[s.tm.id] = s
+	j.place()
+}
+
+func (j *jobmanager) lost(s *session) {
+	if j.dead || j.sess[s.tm.id] != s {
+		return
+	}
+	delete(j.sess, s.tm.id)
+	j.apply(job.Lost{TaskManager: s.tm.id, Reason: "connection"})
+}
+
+// prepare finds out what an attempt begins with, outside the loop.
+func (j *jobmanager) prepare(attempt int, some bool) {
+	par := []int{sourceTasks, j.w.rng.IntN(3) + 1, 1}
+	j.w.after(j.w.delay(), "prepare", func() {
+		if j.dead {
+			return
+		}
+		p, err := j.findRestore(par, some)
+		if err == nil && !j.dead {
+			// That orphans stay is no harm.
+			_, _ = j.ckpt.GC(context.Background(), j.leader, stream.Epoch(math.MaxUint64))
+		}
+		if j.dead || j.job.Attempt() != attempt {
+			return
+		}
+		if err != nil && attempt == 1 { // nothing runs yet: patience
+			j.prepare(attempt, some)
+			return
+		}
+		e := job.Prepared{Parallelism: par}
+		if err != nil {
+			e.Failure = &job.Failure{Message: "restore: " + err.Error()}
+		} else {
+			j.plan = p
+			j.w.note("%s attempt %d goes on from epoch %d with %v", j.id, attempt, p.epoch, par)
+		}
+		j.apply(e)
+	})
+}
+
+func (j *jobmanager) findRestore(par []int, some bool) (*plan, error) {
+	p := &plan{par: par}
+	if !some {
+		j.w.model.checkRestore(j, nil)
+		return p, nil
+	}
+	found, err := j.ckpt.Find(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	m, err := found.Latest()
+	if err != nil {
+		if j.w.disk.leader() == j.epoch && !j.dead {
+			j.w.violate("%s leads, and its checkpoints are gone: %v", j.id, err)
+		}
+		return nil, err
+	}
+	if j.w.bug == RestoreOldest {
+		m = found.Manifests[len(found.Manifests)-1]
+	}
+	j.w.Restores++
+	j.w.model.checkRestore(j, m)
+	p.epoch = m.Epoch
+	for v, id := range operators {
+		all, err := checkpoint.Redistribute(m.Operator(id), par[v])
+		if err != nil {
+			return nil, err
+		}
+		p.operators = append(p.operators, all)
+	}
+	return p, nil
+}
+
+func (j *jobmanager) apply(e job.Event) {
+	before := j.job.State()
+	cmds := j.job.Step(j.now(), e)
+	if after := j.job.State(); after != before {
+		j.entered(after)
+	}
+	for _, cmd := range cmds {
+		if j.dead {
+			return
+		}
+		switch cmd := cmd.(type) {
+		case job.Place:
+			j.placing = true
+			j.place()
+		case job.Deploy:
+			if s := j.sess[cmd.TaskManager]; s != nil {
+				k, p, placed := j.key(), j.plan, j.placed
+				s.down("deploy", func() { s.tm.deploy(s, k, cmd.Tasks, p, placed) })
+			}
+		case job.Start:
+			j.tell(cmd.TaskManager, "start", (*exec).start)
+		case job.Stop:
+			j.tell(cmd.TaskManager, "stop", (*exec).cancel)
+		case job.Restart:
+			j.placing = false
+			clear(j.ended)
+			clear(j.finals)
+			j.coordinate(checkpoint.Restart{})
+		case job.End:
+		}
+	}
+}
+
+func (j *jobmanager) tell(tm, name string, f func(*exec)) {
+	s, k := j.sess[tm], j.key()
+	if s == nil {
+		return
+	}
+	s.down(name, func() {
+		if x := s.tm.exec(k); x != nil {
+			f(x)
+		}
+	})
+}
+
+func (j *jobmanager) tellAll(name string, f func(*exec)) {
+	told := map[string]bool{}
+	for _, tasks := range j.job.Tasks() {
+		for _, t := range tasks {
+			if t.TaskManager != "" && !t.State.Ended() && !told[t.TaskManager] {
+				told[t.TaskManager] = true
+				j.tell(t.TaskManager, name, f)
+			}
+		}
+	}
+}
+
+func (j *jobmanager) place() {
+	if !j.placing {
+		return
+	}
+	var vertices []schedule.Vertex
+	for v, p := range j.plan.par {
+		vertices = append(vertices, schedule.Vertex{Parallelism: p, Group: v})
+	}
+	var tms []schedule.TaskManager
+	for _, s := range j.ordered() {
+		tms = append(tms, schedule.TaskManager{ID: s.tm.id, Slots: slotsEach, Free: slotsEach})
+	}
+	p, err := schedule.Place(vertices, tms)
+	if err != nil {
+		j.apply(job.Short{Reason: err.Error()})
+		return
+	}
+	j.placing = false
+	j.placed = nil
+	for _, tasks := range p.Tasks {
+		var ids []string
+		for _, slot := range tasks {
+			ids = append(ids, p.Slots[slot])
+		}
+		j.placed = append(j.placed, ids)
+	}
+	j.apply(job.Placed{TaskManagers: j.placed})
+}
+
+func (j *jobmanager) entered(s job.State) {
+	j.w.note("%s: job %v", j.id, s)
+	switch s {
+	case job.Running:
+		e := checkpoint.Started{Upstream: map[checkpoint.Task][]checkpoint.Task{}}
+		for v, tasks := range j.job.Tasks() {
+			for i := range tasks {
+				t := checkpoint.Task{Vertex: v, Index: i}
+				e.Tasks = append(e.Tasks, t)
+				for u := 0; v > 0 && u < j.plan.par[v-1]; u++ {
+					e.Upstream[t] = append(e.Upstream[t], checkpoint.Task{Vertex: v - 1, Index: u})
+				}
+			}
+		}
+		j.ended, j.finals = map[checkpoint.Task]bool{}, map[checkpoint.Task][]checkpoint.TaskPart{}
+		j.coordinate(e)
+		for v, tasks := range j.job.Tasks() {
+			for i, t := range tasks {
+				if t.State == job.TaskFinished {
+					j.taskFinished(checkpoint.Task{Vertex: v, Index: i})
+				}
+			}
+		}
+	case job.Restarting, job.Failing, job.Cancelling, job.Failed, job.Canceled, job.Finished:
+		j.coordinate(checkpoint.Stopped{Reason: s.String()})
+		if s == job.Finished {
+			j.w.after(1, "clean up", j.finished)
+		}
+		if s == job.Failed {
+			j.w.violate("%s: the job failed for good: %v", j.id, j.job.Failures())
+		}
+	case job.Initializing, job.Created, job.Suspended:
+	}
+}
+
+// finished cleans up after the job and ends the simulation, unless others lead now.
+func (j *jobmanager) finished() {
+	if j.dead {
+		return
+	}
+	if j.io > 0 {
+		j.w.after(100, "clean up", j.finished)
+		return
+	}
+	_, err := j.ckpt.GC(context.Background(), j.leader, stream.Epoch(math.MaxUint64))
+	switch {
+	case j.dead:
+	case errors.Is(err, ckptstore.ErrFenced):
+		j.crash("fenced")
+	case err != nil || !j.w.calm || j.w.busy(j.epoch): // others may yet lead, or old tasks upload
+		j.w.after(500, "clean up", j.finished)
+	case j.w.disk.leader() == j.epoch:
+		j.w.stopped = true
+	}
+}
+
+// busy says that tasks of other leaders run, or upload.
+func (w *world) busy(leader uint64) bool {
+	for _, t := range w.tms {
+		for _, x := range t.execs {
+			if x.key.leader != leader || slices.ContainsFunc(x.tasks, func(t *task) bool { return t.uploading }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (j *jobmanager) taskFinished(t checkpoint.Task) {
+	if j.job.State() != job.Running {
+		return
+	}
+	parts := j.finals[t]
+	if parts == nil {
+		par := j.plan.par[t.Vertex]
+		parts = []checkpoint.TaskPart{{Operator: operators[t.Vertex], Parallelism: par, MaxParallelism: keyGroups, State: checkpoint.TaskState{
+			Index: t.Index, Range: stream.RangeOf(t.Index, keyGroups, par), Finished: true,
+		}}}
+	}
+	j.coordinate(checkpoint.Finished{Task: t, Parts: parts})
+}
+
+func (j *jobmanager) taskChanged(e job.TaskChanged) {
+	j.apply(e)
+	if e.State == job.TaskFinished {
+		j.taskFinished(checkpoint.Task(e.Task))
+	}
+}
+
+func (j *jobmanager) onAttempt(k key, e checkpoint.Event) {
+	if j.current(k) {
+		j.coordinate(e)
+	}
+}
+
+func (j *jobmanager) onAck(k key, e checkpoint.Acked, final bool) {
+	if !j.current(k) {
+		return
+	}
+	if final && j.finals != nil {
+		j.finals[e.Task] = e.Parts
+	}
+	j.coordinate(e)
+}
+
+func (j *jobmanager) onEndOfInput(k key, t checkpoint.Task) {
+	if !j.current(k) || j.ended == nil {
+		return
+	}
+	j.ended[t] = true
+	total, done := j.job.Count(job.TaskFinished)
+	if len(j.ended)+done >= total {
+		j.coordinate(checkpoint.Request{ID: "end of input"})
+	}
+}
+
+func (j *jobmanager) coordinate(e checkpoint.Event) {
+	for _, cmd := range j.coord.Step(j.now(), e) {
+		if j.dead {
+			return
+		}
+		j.coordinated(cmd)
+	}
+}
+
+func (j *jobmanager) coordinated(cmd checkpoint.Command) {
+	switch cmd := cmd.(type) {
+	case checkpoint.Trigger:
+		j.w.model.triggers(j, cmd.Barrier.Epoch)
+		f := func(x *exec) { x.trigger(cmd.Barrier) }
+		j.tellAll("trigger", f)
+		if j.w.oneIn(5) {
+			j.tellAll("trigger again", f)
+		}
+	case checkpoint.Abort:
+		j.w.note("%s aborts epoch %d: %s", j.id, cmd.Epoch, cmd.Reason)
+		j.tellAll("abort", func(x *exec) { x.abort(cmd.Epoch) })
+	case checkpoint.Commit:
+		j.tellAll("commit", func(x *exec) { x.commit(cmd.Epoch) })
+	case checkpoint.WriteManifest:
+		j.onStorage("write manifest", func() checkpoint.Event { return j.writeManifest(cmd.Manifest) })
+	case checkpoint.Delete:
+		j.onStorage("delete", func() checkpoint.Event {
+			done := checkpoint.Deleted{Epochs: cmd.Epochs, Files: cmd.Files}
+			if err := j.ckpt.Delete(context.Background(), j.leader, cmd); err != nil {
+				done.Failure = err.Error()
+			}
+			if j.w.bug == DeleteByAge {
+				j.w.disk.deleteBelow(j.last - 3)
+			}
+			return done
+		})
+	case checkpoint.Restore:
+		j.prepare(j.job.Attempt(), cmd.Manifest != nil)
+	case checkpoint.FailJob:
+		j.apply(job.Fault{Failure: job.Failure{Message: cmd.Reason}})
+	case checkpoint.RequestDone, checkpoint.RequestFailed:
+	}
+}
+
+// onStorage does something outside the loop and tells the coordinator.
+func (j *jobmanager) onStorage(name string, f func() checkpoint.Event) {
+	j.io++
+	j.w.after(j.w.delay(), name, func() {
+		if j.dead {
+			return
+		}
+		e := f()
+		if j.dead {
+			return
+		}
+		j.w.after(j.w.delay(), name+" done", func() {
+			if j.dead {
+				return
+			}
+			j.io--
+			j.coordinate(e)
+			switch e.(type) {
+			case checkpoint.Fenced:
+				j.w.Fenced++
+				j.crash("fenced")
+			case checkpoint.Written:
+				if j.w.oneIn(4) {
+					j.w.after(1, "collect garbage", j.collect)
+				}
+			}
+		})
+	})
+}
+
+// collect removes orphans while tasks run.
+func (j *jobmanager) collect() {
+	if m := j.coord.Latest(); m != nil && !j.dead {
+		_, _ = j.ckpt.GC(context.Background(), j.leader, m.Epoch) // they may stay
+	}
+}
+
+func (j *jobmanager) writeManifest(m *checkpoint.Manifest) checkpoint.Event {
+	path, err := j.ckpt.WriteManifest(context.Background(), j.leader, m)
+	switch {
+	case j.dead:
+	case errors.Is(err, ckptstore.ErrFenced):
+		return checkpoint.Fenced{}
+	case err != nil:
+		return checkpoint.WriteFailed{Epoch: m.Epoch, Reason: err.Error()}
+	default:
+		j.w.note("%s completes epoch %d", j.id, m.Epoch)
+		j.w.model.completed(j, m)
+	}
+	return checkpoint.Written{Epoch: m.Epoch, Path: path}
+}

@@ -1,0 +1,332 @@
+// Package sim plays a whole cluster in one goroutine, from a seed: the product's own state machines (checkpoint coordinator and aligner, job
+// lifecycle, placement, checkpoint storage and leadership) with simple tasks, on a network, a disk and clocks that fail in every way they
+// may. It is for tests, and simulates neither SQL nor operators, nor what goroutines do to each other.
+package sim
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/bramble-stream/bramble/engine/checkpoint"
+	"github.com/bramble-stream/bramble/engine/stream"
+)
+
+// Bug is a fault of our own that the simulation has to find.
+type Bug string
+
+// The bugs that can be planted.
+const (
+	NoBug          Bug = ""
+	AckEarly       Bug = "acknowledge before the upload ends"
+	CommitAborted  Bug = "commit an aborted epoch"
+	CommitAtOnce   Bug = "publish at the barrier"
+	DeleteByAge    Bug = "delete files by age, referenced or not"
+	IgnoreLeaders  Bug = "a leader does not look whether it still is"
+	NoAlignment    Bug = "snapshot at the first barrier"
+	NoRecommit     Bug = "a restore forgets what was prepared"
+	ReuseEpochs    Bug = "a new leader counts epochs from 1"
+	ForgetFiles    Bug = "files of a failed upload count as uploaded"
+	RestoreOldest  Bug = "restore the oldest checkpoint"
+	ReadPastCut    Bug = "records after the barrier are in the snapshot"
+	KeepFinalAlone Bug = "a task finishes before its last part is complete"
+)
+
+// Bugs lists them.
+func Bugs() []Bug {
+	return []Bug{
+		AckEarly, CommitAborted, CommitAtOnce, DeleteByAge, IgnoreLeaders, NoAlignment, NoRecommit, ReuseEpochs, ForgetFiles, RestoreOldest,
+		ReadPastCut, KeepFinalAlone,
+	}
+}
+
+const (
+	// faultsMS is how long there are faults, endMS when a job that has not ended never will. Virtual milliseconds.
+	faultsMS, endMS = 15_000, 400_000
+	// eventsMax is a bound for a simulation that runs in circles.
+	eventsMax = 400_000
+	traceMax  = 50
+	// nestMax bounds how many slow storage operations overlap.
+	nestMax = 3
+)
+
+// Result is what a simulation came to.
+type Result struct {
+	Seed   uint64
+	Events int
+	// Completed, Restores, Leaders and Fenced count what happened, to know that faults did happen.
+	Completed, Restores, Leaders, Fenced, Faults int
+	// Hash is of all that happened: equal seeds have equal ones.
+	Hash uint64
+	// Err is the violation, with the last events; nil for none.
+	Err error
+}
+
+// Run plays the seed.
+func Run(seed uint64, bug Bug) (r Result) {
+	w := newWorld(seed, bug)
+	defer func() {
+		if p := recover(); p != nil {
+			w.violate("panic: %v\n%s", p, debug.Stack())
+		}
+		r = w.Result
+		if w.violation != "" {
+			r.Err = fmt.Errorf("seed %d: %s\nthe last events:\n  %s", seed, w.violation, strings.Join(w.lastEvents(), "\n  "))
+		}
+	}()
+	w.play()
+	return
+}
+
+type event struct {
+	at   stream.Time
+	seq  int
+	name string
+	f    func()
+}
+
+type eventHeap []event
+
+func (h eventHeap) Len() int      { return len(h) }
+func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h eventHeap) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
+}
+
+func (h *eventHeap) Push(x any) { *h = append(*h, x.(event)) } //nolint:errcheck // only events are pushed
+
+func (h *eventHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = event{}
+	*h = old[:len(old)-1]
+	return e
+}
+
+type world struct {
+	Result
+	bug   Bug
+	rng   *rand.Rand
+	now   stream.Time
+	queue eventHeap
+	seq   int
+	nest  int
+	trace [traceMax]string
+	// notes counts what is in the trace.
+	notes     int
+	violation string
+	stopped   bool
+	calm      bool // no more faults
+
+	disk *disk
+	jms  []*jobmanager
+	tms  []*taskmanager
+	// cut are pairs of machines that do not hear each other.
+	cut     map[[2]string]bool
+	latency int64
+	faults  storageFaults
+	model   model
+	cfg     checkpoint.Config
+}
+
+type storageFaults struct{ errors, lost, short, slow float64 }
+
+func newWorld(seed uint64, bug Bug) *world {
+	w := &world{
+		Result: Result{Seed: seed}, bug: bug, rng: rand.New(rand.NewPCG(seed, 0x73696d)), //nolint:gosec // to be repeatable
+		cut: map[[2]string]bool{}, now: 1_000_000,
+	}
+	w.disk = newDisk(w)
+	rates := []float64{0, 0, 0.005, 0.03}
+	pick := func() float64 { return rates[w.rng.IntN(len(rates))] }
+	w.faults = storageFaults{pick(), pick(), pick(), []float64{0, 0.1, 0.3}[w.rng.IntN(3)]}
+	w.latency = []int64{2, 20, 200}[w.rng.IntN(3)]
+	w.cfg = checkpoint.Config{
+		JobID: jobID, IntervalMS: 200 + w.rng.Int64N(600), MinPauseMS: w.rng.Int64N(200), TimeoutMS: 1000 + w.rng.Int64N(2000),
+		MaxConcurrent: 1 + w.rng.IntN(2), TolerableFailures: []int{-1, 2, 0}[w.rng.IntN(3)], Retained: 1 + w.rng.IntN(3),
+	}
+	w.model = newModel(w)
+	return w
+}
+
+func (w *world) play() {
+	for i := range 3 {
+		w.tms = append(w.tms, newTaskManager(w, fmt.Sprintf("tm%d", i)))
+	}
+	w.startJobManager()
+	w.after(w.between(200, 2000), "fault", w.fault)
+	w.after(faultsMS, "calm", w.becomeCalm)
+	for !w.stopped && w.violation == "" {
+		if len(w.queue) == 0 || w.now > 1_000_000+endMS || w.Events > eventsMax {
+			w.violate("the job does not end: %s", w.describe())
+			return
+		}
+		w.step()
+	}
+	if w.violation == "" {
+		w.checkEnd()
+	}
+}
+
+func (w *world) step() {
+	e := heap.Pop(&w.queue).(event) //nolint:errcheck // only events are in it
+	w.now = max(w.now, e.at)
+	w.Events++
+	w.Hash = (w.Hash ^ uint64(w.now)) * 0x100000001b3
+	for i := range len(e.name) {
+		w.Hash = (w.Hash ^ uint64(e.name[i])) * 0x100000001b3
+	}
+	e.f()
+	w.checkStep()
+}
+
+// after has f happen in so many milliseconds.
+func (w *world) after(ms int64, name string, f func()) {
+	w.seq++
+	heap.Push(&w.queue, event{w.now + max(ms, 0), w.seq, name, f})
+}
+
+// sleep lets others go on while a storage operation is slow.
+func (w *world) sleep(_ context.Context, d time.Duration) error {
+	until := w.now + d.Milliseconds()
+	if w.nest >= nestMax {
+		return nil
+	}
+	w.nest++
+	defer func() { w.nest-- }()
+	for len(w.queue) > 0 && w.queue[0].at <= until && w.violation == "" && !w.stopped {
+		w.step()
+	}
+	w.now = max(w.now, until)
+	return nil
+}
+
+func (w *world) between(low, high int64) int64 { return low + w.rng.Int64N(high-low+1) }
+func (w *world) oneIn(n int) bool              { return w.rng.IntN(n) == 0 }
+
+// delay is that of a message.
+func (w *world) delay() int64 { return w.rng.Int64N(w.latency) + 1 }
+
+func (w *world) note(format string, args ...any) {
+	w.trace[w.notes%traceMax] = fmt.Sprintf("%7d ", w.now-1_000_000) + fmt.Sprintf(format, args...)
+	w.notes++
+}
+
+func (w *world) lastEvents() []string {
+	var out []string
+	for i := max(0, w.notes-traceMax); i < w.notes; i++ {
+		out = append(out, w.trace[i%traceMax])
+	}
+	return out
+}
+
+func (w *world) violate(format string, args ...any) {
+	if w.violation == "" {
+		w.violation = fmt.Sprintf(format, args...)
+	}
+}
+
+func pair(a, b string) [2]string {
+	if a > b {
+		a, b = b, a
+	}
+	return [2]string{a, b}
+}
+
+func (w *world) apart(a, b string) bool { return w.cut[pair(a, b)] }
+
+// fault does harm, and comes again.
+func (w *world) fault() {
+	if w.calm {
+		return
+	}
+	w.after(w.between(100, 2500), "fault", w.fault)
+	w.Faults++
+	tm := w.tms[w.rng.IntN(len(w.tms))]
+	jm := w.jms[len(w.jms)-1]
+	switch w.rng.IntN(9) {
+	case 0, 1:
+		tm.crash()
+	case 2:
+		if jm.alive() {
+			jm.crash("killed")
+			w.after(w.between(10, 3000), "start jobmanager", w.startJobManager)
+		}
+	case 3: // another leads while the old one lives on
+		if len(w.jms) < 12 {
+			w.note("a second jobmanager is started")
+			w.startJobManager()
+		}
+	case 4:
+		w.note("connection of %s cut", tm.id)
+		if tm.sess != nil {
+			tm.sess.cut()
+		}
+	case 5:
+		w.partition(tm.id, jm.id)
+		if tm.sess != nil {
+			tm.sess.cut()
+		}
+	case 6:
+		w.partition(tm.id, w.tms[w.rng.IntN(len(w.tms))].id)
+	case 7:
+		jm.offset += w.between(-20_000, 20_000)
+		w.note("clock of %s jumps to %+d ms", jm.id, jm.offset)
+	case 8: // one task fails by itself
+		tm.failSome()
+	}
+}
+
+func (w *world) partition(a, b string) {
+	if a == b {
+		return
+	}
+	p := pair(a, b)
+	w.cut[p] = true
+	w.note("%s and %s are apart", a, b)
+	w.after(w.between(100, 5000), "heal", func() { delete(w.cut, p) })
+}
+
+func (w *world) becomeCalm() {
+	w.note("no more faults")
+	w.calm = true
+	clear(w.cut)
+	w.faults = storageFaults{slow: w.faults.slow}
+	for _, j := range w.jms {
+		j.calm()
+	}
+	for _, t := range w.tms {
+		t.calm()
+	}
+	alive := false
+	for _, j := range w.jms {
+		alive = alive || j.alive()
+	}
+	if !alive {
+		w.startJobManager()
+	}
+}
+
+func (w *world) describe() string {
+	var b strings.Builder
+	for _, j := range w.jms {
+		if j.alive() && j.coord != nil {
+			fmt.Fprintf(&b, "\n%s leads as %d: job %v (%s), %v", j.id, j.epoch, j.job.State(), j.job.Waiting(), j.coord)
+		}
+	}
+	for _, t := range w.tms {
+		for _, x := range t.execs {
+			for _, k := range x.tasks {
+				fmt.Fprintf(&b, "\n%s %v attempt %d: worked=%t last=%d final=%d done=%t %v", t.id, k.ref, x.key.attempt, k.worked, k.last, k.final, k.done, k.aligner)
+			}
+		}
+	}
+	return b.String()
+}
+
+var errDead = errors.New("sim: the process is dead")
