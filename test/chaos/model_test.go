@@ -29,7 +29,7 @@ type row struct {
 const (
 	keys = 97
 	// farAhead lies between the last rows and the others, so that all windows end.
-	farAhead = 1_000_000
+	farAhead = 10_000_000
 	batch    = 50
 )
 
