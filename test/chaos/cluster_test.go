@@ -94,13 +94,15 @@ type manager struct {
 
 // cluster is a jobmanager and taskmanagers as processes.
 type cluster struct {
-	t          *testing.T
-	logs       string
-	addr       string
-	metrics    string
-	jobmanager *process
-	managers   []*manager
-	started    int
+	t       *testing.T
+	logs    string
+	addr    string
+	metrics string
+	// checkpoints is a directory that all share.
+	checkpoints string
+	jobmanager  *process
+	managers    []*manager
+	started     int
 	// began is when the run began, for its log.
 	began time.Time
 	// due are things to do later, in no order.
@@ -117,9 +119,10 @@ func startCluster(t *testing.T, logs string, taskmanagers int) *cluster {
 	rpc, metrics := testenv.FreePort(t), testenv.FreePort(t)
 	c := &cluster{
 		t: t, logs: logs, addr: fmt.Sprintf("%s:%d", loopback, rpc), metrics: fmt.Sprintf("http://%s:%d/metrics", loopback, metrics), began: time.Now(),
+		checkpoints: filepath.Join(t.TempDir(), "checkpoints"),
 	}
 	c.jobmanager = start(t, logs, "jobmanager", "jobmanager", "--bind-host", loopback, "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
-		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+t.TempDir())
+		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+c.checkpoints)
 	for range taskmanagers {
 		c.addManager()
 	}

@@ -3,7 +3,9 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,7 +31,7 @@ func (r *chaos) kinds() []kind {
 		{"cutall", r.cutAll},
 		{"redis", r.restartRedis},
 		{"rediskill", r.killRedis},
-		{"freezejm", r.freezeJobManager},
+		{"freezejm", r.freezeJobManager}, {"storage", r.storage},
 		{"savepoint", r.savepoint},
 		{"rescale", r.rescale},
 		{"move", r.move},
@@ -114,6 +116,28 @@ func (r *chaos) freezeJobManager() string {
 	r.pause(d)
 	r.jobmanager.signal(syscall.SIGCONT)
 	return fmt.Sprintf(" for %s", d)
+}
+
+// storage takes the directory of the checkpoints away for a while: nothing can be read or written there.
+func (r *chaos) storage() string {
+	r.t.Helper()
+	d := r.upTo(3 * time.Second)
+	away := r.checkpoints + ".away"
+	if err := os.Rename(r.checkpoints, away); err != nil {
+		return " is away or empty: " + err.Error()
+	}
+	// Somebody may make the directory again in between.
+	for os.WriteFile(r.checkpoints, nil, 0o600) != nil {
+		if err := os.RemoveAll(r.checkpoints); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.later(d, func() {
+		if err := errors.Join(os.Remove(r.checkpoints), os.Rename(away, r.checkpoints)); err != nil {
+			r.t.Fatal(err)
+		}
+	})
+	return fmt.Sprintf(" is away for %s", d)
 }
 
 // outcome is the last line of what a command said. It may have failed because of a fault before it, which must do no harm.
