@@ -60,6 +60,10 @@ chaos: ## Let random FAULTS=30 happen to running jobs and compare the results; R
 test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or say what is missing
 	scripts/test-deps
 
+.PHONY: sim
+sim: ## Play a whole cluster under faults from 10,000 seeds, SEEDS=n FIRST=seed; go test ./internal/sim -run Seeds -seed=n replays one
+	go test -count=1 -timeout 30m ./internal/sim -run TestSeeds -v -seeds=$(or $(SEEDS),10000) -first=$(or $(FIRST),1)
+
 .PHONY: vet
 vet: ## go vet, as built for every kind of test
 	go vet ./...

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -107,7 +106,7 @@ func (p *process) setFaults() {
 	f := p.w.faults
 	p.fault.Set(blob.Faults{
 		Seed: p.w.rng.Uint64(), ErrorRate: f.errors, LostAnswerRate: f.lost, ShortReadRate: f.short, DelayRate: f.slow,
-		DelayMax: 400 * time.Millisecond, Sleep: p.w.sleep,
+		DelayMax: f.slowest, Sleep: p.w.sleep,
 	})
 }
 

@@ -51,6 +51,13 @@ func (w *world) startJobManager() {
 	w.after(1, "lead", j.lead)
 }
 
+// startIfNone starts a jobmanager where none is left.
+func (w *world) startIfNone() {
+	if !slices.ContainsFunc(w.jms, (*jobmanager).alive) {
+		w.startJobManager()
+	}
+}
+
 func (j *jobmanager) now() stream.Time { return j.w.now + j.offset }
 
 func (j *jobmanager) calm() { j.setFaults() }
@@ -63,6 +70,9 @@ func (j *jobmanager) crash(why string) {
 	j.dead = true
 	for _, id := range slices.Sorted(maps.Keys(j.sess)) {
 		j.sess[id].cut()
+	}
+	if why == "fenced" { // somebody starts it again
+		j.w.after(j.w.between(500, 3000), "start jobmanager", j.w.startIfNone)
 	}
 }
 
@@ -342,37 +352,44 @@ func (j *jobmanager) entered(s job.State) {
 	}
 }
 
-// finished cleans up after the job and ends the simulation, unless others lead now.
+// finished ends everything else, cleans up after the job and ends the simulation, unless others lead now.
 func (j *jobmanager) finished() {
+	w := j.w
 	if j.dead {
 		return
 	}
-	if j.io > 0 {
-		j.w.after(100, "clean up", j.finished)
+	if j.io > 0 || !w.calm {
+		w.after(100, "clean up", j.finished)
 		return
 	}
+	closed := w.closed
 	_, err := j.ckpt.GC(context.Background(), j.leader, stream.Epoch(math.MaxUint64))
 	switch {
 	case j.dead:
 	case errors.Is(err, ckptstore.ErrFenced):
+		w.closed = false
 		j.crash("fenced")
-	case err != nil || !j.w.calm || j.w.busy(j.epoch): // others may yet lead, or old tasks upload
-		j.w.after(500, "clean up", j.finished)
-	case j.w.disk.leader() == j.epoch:
-		j.w.stopped = true
-	}
-}
-
-// busy says that tasks of other leaders run, or upload.
-func (w *world) busy(leader uint64) bool {
-	for _, t := range w.tms {
-		for _, x := range t.execs {
-			if x.key.leader != leader || slices.ContainsFunc(x.tasks, func(t *task) bool { return t.uploading }) {
-				return true
+	case err != nil:
+		w.after(500, "clean up", j.finished)
+	case w.disk.leader() != j.epoch: // overtaken meanwhile: the next attempt will tell
+		w.after(100, "clean up", j.finished)
+	case !closed:
+		// What others have on its way to storage comes to its end first.
+		w.closed = true
+		for _, other := range w.jms {
+			if other != j {
+				other.crash("closing")
 			}
 		}
+		for _, t := range w.tms {
+			if t.sess != nil {
+				t.sess.cut()
+			}
+		}
+		w.after(closingMS, "clean up", j.finished)
+	default:
+		w.stopped = true
 	}
-	return false
 }
 
 func (j *jobmanager) taskFinished(t checkpoint.Task) {

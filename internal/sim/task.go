@@ -466,6 +466,14 @@ func (t *task) fileAt(e stream.Epoch, l layer) checkpoint.File {
 }
 
 func (t *task) uploadNext(s *snapshot, i int, used map[string]checkpoint.File) {
+	for ; i < len(s.layers); i++ { // what is there already takes no time
+		f, ok := t.known[s.layers[i].name]
+		if !ok {
+			break
+		}
+		s.part.State.Files = append(s.part.State.Files, f)
+		used[f.Name] = f
+	}
 	t.w.after(t.w.delay()*2, "upload", func() {
 		if t.x.dead {
 			return
@@ -476,19 +484,15 @@ func (t *task) uploadNext(s *snapshot, i int, used map[string]checkpoint.File) {
 			return
 		}
 		l := s.layers[i]
-		f, ok := t.known[l.name]
-		if !ok {
-			var err error
-			f, err = t.x.store.PutState(context.Background(), s.epoch, l.name, l.name, int64(len(l.content)), func() (io.ReadCloser, error) {
-				return io.NopCloser(bytes.NewReader(l.content)), nil
-			})
-			if err != nil {
-				if t.w.bug == ForgetFiles {
-					t.known[l.name] = t.fileAt(s.epoch, l)
-				}
-				t.uploaded(s, err.Error())
-				return
+		f, err := t.x.store.PutState(context.Background(), s.epoch, l.name, l.name, int64(len(l.content)), func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(l.content)), nil
+		})
+		if err != nil {
+			if t.w.bug == ForgetFiles {
+				t.known[l.name] = t.fileAt(s.epoch, l)
 			}
+			t.uploaded(s, err.Error())
+			return
 		}
 		s.part.State.Files = append(s.part.State.Files, f)
 		used[l.name] = f

@@ -91,7 +91,7 @@ func newTaskManager(w *world, id string) *taskmanager {
 // connect looks for a leader, again and again.
 func (t *taskmanager) connect() {
 	t.w.after(t.w.between(100, 400), "connect", t.connect)
-	if !t.proc.alive() {
+	if !t.proc.alive() || t.w.closed {
 		return
 	}
 	var known []*jobmanager

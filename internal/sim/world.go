@@ -51,6 +51,8 @@ const (
 	// eventsMax is a bound for a simulation that runs in circles.
 	eventsMax = 400_000
 	traceMax  = 50
+	// closingMS is more than anything takes that is on its way to storage.
+	closingMS = 20_000
 	// nestMax bounds how many slow storage operations overlap.
 	nestMax = 3
 )
@@ -122,6 +124,8 @@ type world struct {
 	violation string
 	stopped   bool
 	calm      bool // no more faults
+	// closed: the job has finished, and nobody begins anything any more.
+	closed bool
 
 	disk *disk
 	jms  []*jobmanager
@@ -134,7 +138,11 @@ type world struct {
 	cfg     checkpoint.Config
 }
 
-type storageFaults struct{ errors, lost, short, slow float64 }
+// storageFaults are rates, and how long what is slow takes at most.
+type storageFaults struct {
+	errors, lost, short, slow float64
+	slowest                   time.Duration
+}
 
 func newWorld(seed uint64, bug Bug) *world {
 	w := &world{
@@ -144,7 +152,7 @@ func newWorld(seed uint64, bug Bug) *world {
 	w.disk = newDisk(w)
 	rates := []float64{0, 0, 0.005, 0.03}
 	pick := func() float64 { return rates[w.rng.IntN(len(rates))] }
-	w.faults = storageFaults{pick(), pick(), pick(), []float64{0, 0.1, 0.3}[w.rng.IntN(3)]}
+	w.faults = storageFaults{pick(), pick(), pick(), []float64{0, 0.1, 0.3}[w.rng.IntN(3)], []time.Duration{400 * time.Millisecond, 3 * time.Second}[w.rng.IntN(2)]}
 	w.latency = []int64{2, 20, 200}[w.rng.IntN(3)]
 	w.cfg = checkpoint.Config{
 		JobID: jobID, IntervalMS: 200 + w.rng.Int64N(600), MinPauseMS: w.rng.Int64N(200), TimeoutMS: 1000 + w.rng.Int64N(2000),
@@ -296,20 +304,15 @@ func (w *world) becomeCalm() {
 	w.note("no more faults")
 	w.calm = true
 	clear(w.cut)
-	w.faults = storageFaults{slow: w.faults.slow}
+	w.latency = min(w.latency, 20)
+	w.faults = storageFaults{slow: w.faults.slow, slowest: 200 * time.Millisecond}
 	for _, j := range w.jms {
 		j.calm()
 	}
 	for _, t := range w.tms {
 		t.calm()
 	}
-	alive := false
-	for _, j := range w.jms {
-		alive = alive || j.alive()
-	}
-	if !alive {
-		w.startJobManager()
-	}
+	w.startIfNone()
 }
 
 func (w *world) describe() string {
