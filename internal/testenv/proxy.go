@@ -18,6 +18,8 @@ type CuttableProxy struct {
 	mu struct {
 		sync.Mutex
 		refusing bool
+		// stalled is closed when bytes may pass again; nil: they do.
+		stalled chan struct{}
 		// conns are both ends of what is being passed on.
 		conns map[net.Conn]struct{}
 	}
@@ -42,6 +44,7 @@ func ProxyAt(t testing.TB, listen, addr string) *CuttableProxy {
 	t.Cleanup(func() {
 		_ = l.Close() // fails only if it is closed already
 		p.Refuse()
+		p.Flow()
 		p.wg.Wait()
 	})
 	return p
@@ -70,6 +73,42 @@ func (p *CuttableProxy) Accept() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.refusing = false
+}
+
+// Stall holds back every byte, in both directions, and tells nobody: what peers see of a network that has lost its way. Connections stay. Flow
+// undoes it.
+func (p *CuttableProxy) Stall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.stalled == nil {
+		p.mu.stalled = make(chan struct{})
+	}
+}
+
+// Flow undoes Stall.
+func (p *CuttableProxy) Flow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.stalled != nil {
+		close(p.mu.stalled)
+		p.mu.stalled = nil
+	}
+}
+
+// gate writes when nothing is stalled.
+type gate struct {
+	p *CuttableProxy
+	w io.Writer
+}
+
+func (g gate) Write(b []byte) (int, error) {
+	g.p.mu.Lock()
+	stalled := g.p.mu.stalled
+	g.p.mu.Unlock()
+	if stalled != nil {
+		<-stalled
+	}
+	return g.w.Write(b)
 }
 
 // Open returns how many clients are connected through the proxy.
@@ -110,7 +149,7 @@ func (p *CuttableProxy) serve(client net.Conn) {
 	}
 	var both sync.WaitGroup
 	pass := func(dst, src net.Conn) {
-		_, _ = io.Copy(dst, src) // ends when either side does, or by a cut
+		_, _ = io.Copy(gate{p, dst}, src) // ends when either side does, or by a cut
 		p.leave(dst, src)
 	}
 	both.Go(func() { pass(server, client) })

@@ -234,4 +234,17 @@ func TestProxyCutsAndRefuses(t *testing.T) {
 	if err := ping(dial()); err != nil {
 		t.Errorf("after Accept: %v", err)
 	}
+	p.Stall()
+	c := dial()
+	answered := make(chan error, 1)
+	go func() { answered <- ping(c) }()
+	select {
+	case err := <-answered:
+		t.Errorf("a stalled connection answered: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	p.Flow()
+	if err := <-answered; err != nil {
+		t.Errorf("after the stall: %v", err)
+	}
 }

@@ -28,7 +28,7 @@ func (r *chaos) kinds() []kind {
 		{"kill2", r.killTwo},
 		{"freeze", r.freeze},
 		{"cut", r.cut},
-		{"cutall", r.cutAll},
+		{"cutall", r.cutAll}, {"stall", r.stall},
 		{"redis", r.restartRedis},
 		{"rediskill", r.killRedis},
 		{"freezejm", r.freezeJobManager}, {"storage", r.storage},
@@ -99,6 +99,18 @@ func (r *chaos) cutAll() string {
 		r.later(d, m.proxy.Accept)
 	}
 	return fmt.Sprintf(" for %s", d)
+}
+
+// stall lets nothing through to a taskmanager for a while, without a word.
+func (r *chaos) stall() string {
+	if len(r.managers) == 0 {
+		return " nobody"
+	}
+	d := r.upTo(10 * time.Second)
+	m := r.managers[r.pick()]
+	m.proxy.Stall()
+	r.later(d, m.proxy.Flow)
+	return fmt.Sprintf(" %s for %s", m.name, d)
 }
 
 func (r *chaos) restartRedis() string { return r.restart(r.redis, r.redis.Stop, r.upTo(2*time.Second)) }
