@@ -71,7 +71,8 @@ func (j *jobmanager) crash(why string) {
 	for _, id := range slices.Sorted(maps.Keys(j.sess)) {
 		j.sess[id].cut()
 	}
-	if why == "fenced" { // somebody starts it again
+	if why == "fenced" { // others go on, and somebody starts it again
+		j.w.closed = false
 		j.w.after(j.w.between(500, 3000), "start jobmanager", j.w.startIfNone)
 	}
 }
@@ -125,6 +126,22 @@ func (j *jobmanager) recover() {
 	})
 	j.prepare(1, len(found.Manifests) > 0)
 	j.tick()
+	j.watch()
+}
+
+// watch looks now and then whether it still leads: one that has no taskmanagers, and so writes nothing, would never know.
+func (j *jobmanager) watch() {
+	j.w.after(j.w.between(1000, 3000), "watch", func() {
+		if j.dead {
+			return
+		}
+		if errors.Is(j.leader.Check(context.Background()), ckptstore.ErrFenced) && !j.dead {
+			j.w.Fenced++
+			j.crash("fenced")
+			return
+		}
+		j.watch()
+	})
 }
 
 func (j *jobmanager) tick() {
@@ -367,7 +384,6 @@ func (j *jobmanager) finished() {
 	switch {
 	case j.dead:
 	case errors.Is(err, ckptstore.ErrFenced):
-		w.closed = false
 		j.crash("fenced")
 	case err != nil:
 		w.after(500, "clean up", j.finished)

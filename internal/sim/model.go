@@ -133,8 +133,8 @@ func (m *model) checkCut(c *checkpoint.Manifest) {
 	read, counts := map[int]bool{}, map[int]acc{}
 	for _, t := range c.Operator("source").Tasks {
 		for _, s := range t.Splits {
-			split, _ := strconv.Atoi(s.ID)        //nolint:errcheck // our own
-			pos, _ := strconv.Atoi(string(s.Pos)) //nolint:errcheck // our own
+			split, _ := strconv.Atoi(s.ID)
+			pos, _ := strconv.Atoi(string(s.Pos))
 			for i := range pos {
 				id := split*recordsMax + i
 				read[id] = true
@@ -153,7 +153,7 @@ func (m *model) checkCut(c *checkpoint.Manifest) {
 				continue
 			}
 			for line := range strings.SplitSeq(string(k.Data), "\n") {
-				id, _ := idOf(line) //nolint:errcheck // our own
+				id, _ := idOf(line)
 				if out[id] {
 					m.w.violate("epoch %d: record %d is there twice", c.Epoch, id)
 				}

@@ -168,7 +168,7 @@ func decodeLayer(b []byte, f func(key int, v acc)) error {
 func (t *task) start() {
 	if t.ref.Vertex == vSource {
 		for _, s := range t.splits {
-			n, _ := strconv.Atoi(string(s.Pos)) //nolint:errcheck // our own
+			n, _ := strconv.Atoi(string(s.Pos))
 			t.pos = append(t.pos, n)
 		}
 		t.emit()
@@ -195,7 +195,7 @@ func (t *task) emit() {
 		return
 	}
 	i := left[t.w.rng.IntN(len(left))]
-	split, _ := strconv.Atoi(t.splits[i].ID) //nolint:errcheck // our own
+	split, _ := strconv.Atoi(t.splits[i].ID)
 	id := split*recordsMax + t.pos[i]
 	t.pos[i]++
 	key := keyOf(id)

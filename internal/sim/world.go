@@ -100,7 +100,7 @@ func (h eventHeap) Less(i, j int) bool {
 	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
 }
 
-func (h *eventHeap) Push(x any) { *h = append(*h, x.(event)) } //nolint:errcheck // only events are pushed
+func (h *eventHeap) Push(x any) { *h = append(*h, x.(event)) }
 
 func (h *eventHeap) Pop() any {
 	old := *h
@@ -182,7 +182,7 @@ func (w *world) play() {
 }
 
 func (w *world) step() {
-	e := heap.Pop(&w.queue).(event) //nolint:errcheck // only events are in it
+	e := heap.Pop(&w.queue).(event)
 	w.now = max(w.now, e.at)
 	w.Events++
 	w.Hash = (w.Hash ^ uint64(w.now)) * 0x100000001b3
