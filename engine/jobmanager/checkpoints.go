@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -259,7 +260,7 @@ func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int
 	plan, s := k.base, k.store // neither changes
 	var err error
 	if want != nil {
-		plan, err = jm.findRestore(limited, s, g)
+		plan, err = jm.findRestore(limited, s, want, g)
 	}
 	if err == nil {
 		// Nothing of the job runs now: whatever no manifest lists is of attempts that were cut short.
@@ -287,7 +288,7 @@ func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int
 	})
 }
 
-func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, g *graph.JobGraph) (*restorePlan, error) {
+func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, want *checkpoint.Manifest, g *graph.JobGraph) (*restorePlan, error) {
 	found, err := s.Find(ctx)
 	if err != nil {
 		return nil, err
@@ -295,6 +296,8 @@ func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, g *gr
 	for _, k := range found.Skipped {
 		jm.cfg.Log.Warn("checkpoint cannot be used", "epoch", k.Epoch, "error", k.Err)
 	}
+	// A newer one is of a write that failed though it had its effect: it may be being deleted.
+	found.Manifests = slices.DeleteFunc(found.Manifests, func(m *checkpoint.Manifest) bool { return m.Newer(want) })
 	m, err := found.Latest()
 	if err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func (j *jobmanager) recover() {
 	j.job = job.New(j.now(), []int{sourceTasks, 1, 1}, job.Limits{DeployMS: 10_000, CancelMS: 3000}, job.Strategy{
 		Kind: job.ExponentialDelay, InitialMS: 100, MaxMS: 1000, ResetMS: 10_000, Multiplier: 1.5, Attempts: -1,
 	})
-	j.prepare(1, len(found.Manifests) > 0)
+	j.prepare(1, j.coord.Latest())
 	j.tick()
 	j.watch()
 }
@@ -186,13 +186,13 @@ func (j *jobmanager) lost(s *session) {
 }
 
 // prepare finds out what an attempt begins with, outside the loop.
-func (j *jobmanager) prepare(attempt int, some bool) {
+func (j *jobmanager) prepare(attempt int, want *checkpoint.Manifest) {
 	par := []int{sourceTasks, j.w.rng.IntN(3) + 1, 1}
 	j.w.after(j.w.delay(), "prepare", func() {
 		if j.dead {
 			return
 		}
-		p, err := j.findRestore(par, some)
+		p, err := j.findRestore(par, want)
 		if err == nil && !j.dead {
 			// That orphans stay is no harm.
 			_, _ = j.ckpt.GC(context.Background(), j.leader, stream.Epoch(math.MaxUint64))
@@ -201,7 +201,7 @@ func (j *jobmanager) prepare(attempt int, some bool) {
 			return
 		}
 		if err != nil && attempt == 1 { // nothing runs yet: patience
-			j.prepare(attempt, some)
+			j.prepare(attempt, want)
 			return
 		}
 		e := job.Prepared{Parallelism: par}
@@ -215,9 +215,9 @@ func (j *jobmanager) prepare(attempt int, some bool) {
 	})
 }
 
-func (j *jobmanager) findRestore(par []int, some bool) (*plan, error) {
+func (j *jobmanager) findRestore(par []int, want *checkpoint.Manifest) (*plan, error) {
 	p := &plan{par: par}
-	if !some {
+	if want == nil {
 		j.w.model.checkRestore(j, nil)
 		return p, nil
 	}
@@ -225,6 +225,7 @@ func (j *jobmanager) findRestore(par []int, some bool) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	found.Manifests = slices.DeleteFunc(found.Manifests, func(m *checkpoint.Manifest) bool { return m.Newer(want) })
 	m, err := found.Latest()
 	if err != nil {
 		if j.w.disk.leader() == j.epoch && !j.dead {
@@ -493,7 +494,7 @@ func (j *jobmanager) coordinated(cmd checkpoint.Command) {
 			return done
 		})
 	case checkpoint.Restore:
-		j.prepare(j.job.Attempt(), cmd.Manifest != nil)
+		j.prepare(j.job.Attempt(), cmd.Manifest)
 	case checkpoint.FailJob:
 		j.apply(job.Fault{Failure: job.Failure{Message: cmd.Reason}})
 	case checkpoint.RequestDone, checkpoint.RequestFailed:
