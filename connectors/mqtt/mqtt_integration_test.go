@@ -330,3 +330,28 @@ func TestARowWithoutATopicIsRefused(t *testing.T) {
 		t.Errorf("%d rows are counted as bad", n)
 	}
 }
+
+// TestABacklogDoesNotLookLikeADeadBroker lets a source fall behind for several keep-alive periods: the pings' answers wait behind the messages, and
+// the connection must be kept.
+func TestABacklogDoesNotLookLikeADeadBroker(t *testing.T) {
+	srv := testenv.Mosquitto(t, testenv.Config("max_queued_messages 0", "max_queued_bytes 0"))
+	spec := sensors(srv.URL(), "qos", "0", "keep-alive", "1 s")
+	s, _, h := open(t, spec)
+	if err := pollUntil(t, s, spec, connected(h), ignore); err != nil {
+		t.Fatal(err)
+	}
+	const total = 100_000
+	pub := publisher(t, srv.URL())
+	behind := time.After(4 * time.Second)
+	if err := send(pub, 0, 0, total); err != nil {
+		t.Fatal(err)
+	}
+	<-behind // a job that is busy with something else
+	seen := 0
+	if err := pollUntil(t, s, spec, func() bool { return seen == total }, func(int64, string) { seen++ }); err != nil {
+		t.Fatal(err)
+	}
+	if h.String() != "ok" {
+		t.Errorf("the connection was lost: %s", h)
+	}
+}
