@@ -412,7 +412,7 @@ func (c *Coordinator) complete(p *pending) []Command {
 		return c.fail(p, err.Error())
 	}
 	p.manifest, p.writing, p.SizeBytes = m, true, m.SizeBytes()
-	return []Command{WriteManifest{m, p.path()}}
+	return []Command{WriteManifest{m, p.path(), p.barrier.Stop}}
 }
 
 func (p *pending) path() string {

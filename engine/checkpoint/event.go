@@ -126,6 +126,8 @@ type (
 	WriteManifest struct {
 		Manifest *Manifest
 		Path     string
+		// Stop: the job ends with this savepoint, and must not begin from anything older once it is committed.
+		Stop bool
 	}
 	// Commit tells tasks that the epoch is complete. A task that reuses files afterwards reuses those of this epoch or later ones.
 	// Savepoint: it is the one that the job stops with; others commit nothing, as no restart begins with them.

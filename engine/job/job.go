@@ -144,6 +144,8 @@ type Job struct {
 	final string
 	// extraMS is added to the limit of the next deployment.
 	extraMS int64
+	// recovered: it may have run under another jobmanager.
+	recovered bool
 	// replanned: the job is restarting because its user wants it another way, not for a failure.
 	replanned bool
 }
@@ -154,6 +156,15 @@ func New(now stream.Time, parallelism []int, limits Limits, strategy Strategy) *
 	j.resize(parallelism)
 	j.since[Initializing] = now
 	return j
+}
+
+// Recover makes a new job one that had come to an attempt when its jobmanager was lost: it is in RESTARTING, and the next Tick begins the
+// attempt after that one. Numbers of attempts are in names of files and of consumers, and must not come again.
+func (j *Job) Recover(now stream.Time, attempt int, reason string) {
+	j.attempt, j.recovered = attempt, true
+	j.failures = []Failure{{At: now, Message: reason, Attempt: attempt}}
+	j.enter(now, Restarting)
+	j.resumeAt, j.deadline = now, now
 }
 
 // resize makes fresh tasks.

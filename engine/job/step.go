@@ -329,7 +329,7 @@ func (j *Job) fail(now stream.Time, f Failure) []Command {
 		return j.settle(now)
 	}
 	// What fails before the job has ever run is most likely wrong for good, unless somebody else is to blame.
-	final := j.state == Initializing || j.since[Running] == 0 && f.HasTask && !f.Secondary
+	final := j.state == Initializing || !j.recovered && j.since[Running] == 0 && f.HasTask && !f.Secondary
 	if j.final != "" {
 		j.failures[0].Message += "; not started again: " + j.final
 		final = true

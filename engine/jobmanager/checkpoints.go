@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,9 +51,10 @@ type checkpoints struct {
 	counted           map[stream.Epoch]bool
 	completed, failed int64
 	last              checkpoint.Record
-	// io counts what runs on storage. removal waits until it has ended.
-	io      int
-	removal bool
+	// io counts what runs on storage. Removal waits until it has ended.
+	io int
+	// removal is of the checkpoints, forget of the job's entry in storage: it is not to come back.
+	removal, forget bool
 }
 
 // restorePlan is what an attempt goes on from.
@@ -183,7 +183,7 @@ func (c *cluster) coordinated(r *running, cmd checkpoint.Command) {
 			return done
 		})
 	case checkpoint.Restore:
-		c.jm.work.Go(func() { c.jm.prepareRestore(c.ctx, r.id, attempt, r.ckpt, cmd.Manifest, r.nextGraph()) })
+		c.prepareAttempt(r, cmd.Manifest)
 	case checkpoint.FailJob:
 		c.apply(r, job.Fault{Failure: job.Failure{Message: cmd.Reason}})
 	case checkpoint.RequestDone:
@@ -242,7 +242,11 @@ func (jm *JobManager) putManifest(ctx context.Context, s *ckptstore.Store, cmd c
 	if err != nil {
 		return "", err
 	}
-	return cmd.Path, ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, cmd.Manifest)
+	if err := ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, cmd.Manifest); err != nil || !cmd.Stop {
+		return cmd.Path, err
+	}
+	// What the job stops with is committed next: a jobmanager that brought the job back would publish it a second time.
+	return cmd.Path, ckptstore.RemoveEntry(ctx, jm.storage, jm.leader, cmd.Manifest.JobID)
 }
 
 // abdicate ends the jobmanager: another one leads.
@@ -251,41 +255,6 @@ func (jm *JobManager) abdicate() {
 	case jm.fenced <- struct{}{}:
 	default:
 	}
-}
-
-// prepareRestore finds the newest checkpoint that is whole, outside the loop. The coordinator has said which it should be.
-func (jm *JobManager) prepareRestore(ctx context.Context, id string, attempt int32, k *checkpoints, want *checkpoint.Manifest, g *graph.JobGraph) {
-	limited, cancel := context.WithTimeout(ctx, prepareMax)
-	defer cancel()
-	plan, s := k.base, k.store // neither changes
-	var err error
-	if want != nil {
-		plan, err = jm.findRestore(limited, s, want, g)
-	}
-	if err == nil {
-		// Nothing of the job runs now: whatever no manifest lists is of attempts that were cut short.
-		if _, gcErr := s.GC(limited, jm.leader, stream.Epoch(math.MaxUint64)); gcErr != nil {
-			jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", id, "error", gcErr)
-		}
-	}
-	jm.post(ctx, func(c *cluster) { //nolint:errcheck // fails only when the jobmanager stops
-		r := c.current(id, attempt)
-		if r == nil {
-			return
-		}
-		e := job.Prepared{}
-		if err != nil {
-			e.Failure = &job.Failure{Message: "restore: " + err.Error()}
-		} else {
-			r.ckpt.restore = plan
-			e.Parallelism = r.replan()
-		}
-		if plan != nil {
-			e.ExtraMS = plan.bytes / restoreBytesPerMS
-			jm.cfg.Log.Info("restoring", "job_id", id, "epoch", plan.epoch, "attempt", attempt, "bytes", plan.bytes)
-		}
-		c.apply(r, e)
-	})
 }
 
 func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, want *checkpoint.Manifest, g *graph.JobGraph) (*restorePlan, error) {
@@ -392,22 +361,31 @@ func (c *cluster) jobEntered(r *running, s job.State) {
 		c.coordinate(r, checkpoint.Stopped{Reason: reason})
 		if s == job.Finished || s == job.Canceled && r.planned.Graph.Config[keyCheckpointing+"externalized-checkpoint-retention"] != "RETAIN_ON_CANCELLATION" {
 			r.ckpt.removal = true
+		}
+		if s.Ended() {
+			r.ckpt.forget = true
 			c.removeCheckpoints(r)
 		}
 	case job.Initializing, job.Created, job.Suspended:
 	}
 }
 
-// removeCheckpoints deletes what a job that has ended leaves in storage, once nothing of it is on its way there.
+// removeCheckpoints deletes what a job that has ended is not to leave in storage, once nothing of it is on its way there.
 func (c *cluster) removeCheckpoints(r *running) {
-	if !r.ckpt.removal || r.ckpt.io > 0 {
+	if !r.ckpt.forget || r.ckpt.io > 0 {
 		return
 	}
-	r.ckpt.removal = false
+	removal := r.ckpt.removal
+	r.ckpt.removal, r.ckpt.forget = false, false
 	store, log := r.ckpt.store, c.jm.cfg.Log
 	c.jm.work.Go(func() {
-		if err := store.RemoveAll(c.ctx, c.jm.leader); err != nil && c.ctx.Err() == nil {
-			log.Warn("checkpoints not removed", "job_id", r.id, "error", err)
+		// The entry first: a job that has one and no checkpoints would begin anew.
+		err := c.jm.forget(c.ctx, r.id)
+		if err == nil && removal {
+			err = store.RemoveAll(c.ctx, c.jm.leader)
+		}
+		if err != nil && c.ctx.Err() == nil {
+			log.Warn("what an ended job has in storage not removed", "job_id", r.id, "error", err)
 		}
 	})
 }

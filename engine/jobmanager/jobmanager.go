@@ -187,6 +187,13 @@ func (jm *JobManager) Run(ctx context.Context) error {
 		return err
 	}
 	c := newCluster(jm)
+	if err := jm.recoverJobs(ctx, c); err != nil {
+		c.close()
+		jm.closeListeners()
+		close(jm.stopped)
+		jm.work.Wait()
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	server := grpc.NewServer(serve.ServerOptions()...)
 	pb.RegisterJobServiceServer(server, &jobService{jm: jm})

@@ -26,7 +26,10 @@ type running struct {
 	// request is what the plan was made from; next, if set, is the plan of the next attempt.
 	request PlanRequest
 	next    *Planned
-	machine *job.Job
+	// savepoint is where the job began, "" for nowhere. unlisted: nobody has asked yet what there is to read.
+	savepoint string
+	unlisted  bool
+	machine   *job.Job
 	// ckpt is nil without checkpoint storage.
 	ckpt        *checkpoints
 	submittedAt stream.Time
@@ -183,24 +186,28 @@ func (c *cluster) submit(r *running) error {
 func (jm *JobManager) prepare(ctx context.Context, id string, g *graph.JobGraph) {
 	limited, cancel := context.WithTimeout(ctx, prepareMax)
 	defer cancel()
-	splits := make([][][]op.Split, len(g.Vertices))
-	var failure *job.Failure
-	for i, v := range g.Vertices {
-		var err error
-		if splits[i], err = jm.splitsOf(limited, v); err != nil {
-			failure = &job.Failure{
-				Message: err.Error(), Task: job.Ref{Vertex: i}, HasTask: true,
-				Operator: v.Ops[0].Name, Line: v.Ops[0].Line, Column: v.Ops[0].Column,
-			}
-			break
-		}
-	}
+	splits, failure := jm.listSplits(limited, g)
 	jm.post(ctx, func(c *cluster) { //nolint:errcheck // fails only when the jobmanager stops
 		if r := c.jobs[id]; r != nil {
 			r.splits = splits
 			c.apply(r, job.Prepared{Failure: failure})
 		}
 	})
+}
+
+// listSplits lists what there is to read, by vertex and task.
+func (jm *JobManager) listSplits(ctx context.Context, g *graph.JobGraph) ([][][]op.Split, *job.Failure) {
+	splits := make([][][]op.Split, len(g.Vertices))
+	for i, v := range g.Vertices {
+		var err error
+		if splits[i], err = jm.splitsOf(ctx, v); err != nil {
+			return splits, &job.Failure{
+				Message: err.Error(), Task: job.Ref{Vertex: i}, HasTask: true,
+				Operator: v.Ops[0].Name, Line: v.Ops[0].Line, Column: v.Ops[0].Column,
+			}
+		}
+	}
+	return splits, nil
 }
 
 // splitsOf deals the splits of a source vertex out to its tasks.

@@ -81,6 +81,12 @@ func (s *jobService) SubmitJob(ctx context.Context, req *pb.SubmitJobRequest) (*
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	r.savepoint = req.FromSavepoint
+	// Storage knows of the job before its user does: what was accepted comes back.
+	if err := s.jm.remember(ctx, r.entry(r.attempt())); err != nil {
+		_ = s.jm.forget(context.WithoutCancel(ctx), r.id) // it may have been written nevertheless
+		return nil, status.Errorf(codes.Unavailable, "checkpoint storage: %v", err)
+	}
 	err = s.do(ctx, func(c *cluster) error {
 		if err := c.submit(r); err != nil {
 			return status.Error(codes.ResourceExhausted, err.Error())
@@ -88,6 +94,9 @@ func (s *jobService) SubmitJob(ctx context.Context, req *pb.SubmitJobRequest) (*
 		return nil
 	})
 	if err != nil {
+		if forgetErr := s.jm.forget(context.WithoutCancel(ctx), r.id); forgetErr != nil {
+			s.jm.cfg.Log.Warn("a refused job's entry in storage not removed", "job_id", r.id, "error", forgetErr)
+		}
 		return nil, err
 	}
 	return &pb.SubmitJobResponse{JobId: r.id, Warnings: p.Warnings}, nil

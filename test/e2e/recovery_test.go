@@ -52,6 +52,8 @@ type numbersModel struct {
 type checkpointed struct {
 	*cluster
 	checkpoints string
+	// jmArgs start the jobmanager.
+	jmArgs []string
 }
 
 // startCheckpointed starts a cluster that takes checkpoints.
@@ -60,15 +62,16 @@ func startCheckpointed(t *testing.T, taskmanagers, slots int) *checkpointed {
 	rpc, metrics := testenv.FreePort(t), testenv.FreePort(t)
 	c := &cluster{t: t, addr: fmt.Sprintf("127.0.0.1:%d", rpc), jmMetrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics)}
 	dir := t.TempDir()
-	c.jobmanager = start(t, "jobmanager", "--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
-		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+dir)
+	args := []string{"--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
+		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://" + dir}
+	c.jobmanager = start(t, "jobmanager", args...)
 	for range taskmanagers {
 		c.addTaskManager(slots)
 	}
 	await(t, "all taskmanagers to register", func() bool {
 		return metric(t, c.jmMetrics, "bramble_jobmanager_taskmanagers") == float64(taskmanagers)
 	})
-	return &checkpointed{c, dir}
+	return &checkpointed{c, dir, args}
 }
 
 // feed adds rows to the streams, a thousandth of a second of event time each, until stop is closed and at least least are there, and then one

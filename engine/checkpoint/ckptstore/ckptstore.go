@@ -4,6 +4,7 @@
 // Below the root, which all jobmanagers and taskmanagers of a cluster share:
 //
 //	leader/<20 digits>                       one for each jobmanager that ever led (the last few)
+//	jobs/<job>/<leader>-<attempt>            what a job that has not ended is planned from
 //	<job>/shared/<epoch, 20 digits>/<file>   state files, in the directory of the epoch that uploaded them
 //	<job>/chk-<epoch>/manifest               what makes a checkpoint
 //	<savepoint>/manifest, <savepoint>/state/<file>
