@@ -175,6 +175,26 @@ func portOf(l net.Listener) int {
 	return serve.Port(l)
 }
 
+// leadershipEvery is how often a jobmanager that has nothing to write looks whether it still leads: one listing of a directory.
+const leadershipEvery = 2 * time.Second
+
+// watchLeadership ends the jobmanager when another one has taken over, also when it has no checkpoint to complete that would tell it.
+func (jm *JobManager) watchLeadership(ctx context.Context) error {
+	t := time.NewTicker(leadershipEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := jm.leader.Check(ctx); errors.Is(err, ckptstore.ErrFenced) {
+			jm.abdicate()
+			return nil
+		}
+	}
+}
+
 // Address is HOST:PORT of the RPC server, for clients on this machine.
 func (jm *JobManager) Address() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(jm.RPCPort()))
@@ -200,6 +220,9 @@ func (jm *JobManager) Run(ctx context.Context) error {
 	pb.RegisterTaskManagerServiceServer(server, &sessions{jm: jm, ctx: ctx})
 	health := serve.AddHealth(server)
 	g.Go(func() error { return jm.loop(ctx, c) })
+	if jm.leader != nil {
+		g.Go(func() error { return jm.watchLeadership(ctx) })
+	}
 	g.Go(func() error { return serve.GRPC(ctx, server, jm.rpc) })
 	if jm.http != nil {
 		g.Go(func() error { return serve.HTTP(ctx, jm.pages(), jm.http) })
