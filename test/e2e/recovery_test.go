@@ -62,8 +62,10 @@ func startCheckpointed(t *testing.T, taskmanagers, slots int) *checkpointed {
 	rpc, metrics := testenv.FreePort(t), testenv.FreePort(t)
 	c := &cluster{t: t, addr: fmt.Sprintf("127.0.0.1:%d", rpc), jmMetrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics)}
 	dir := t.TempDir()
-	args := []string{"--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
-		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://" + dir}
+	args := []string{
+		"--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
+		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://" + dir,
+	}
 	c.jobmanager = start(t, "jobmanager", args...)
 	for range taskmanagers {
 		c.addTaskManager(slots)
