@@ -90,7 +90,7 @@ func (t *taskRun) metrics() *pb.TaskMetrics {
 		RecordsIn: r.RecordsIn, RecordsOut: r.RecordsOut, BytesIn: r.BytesIn, BytesOut: r.BytesOut,
 		BusyNs: int64(r.Busy), IdleNs: int64(r.Idle), BackpressuredNs: int64(r.BackPressured), WatermarkMs: known(r.Watermark),
 	}
-	for _, o := range r.Operators {
+	for i, o := range r.Operators {
 		om := &pb.OperatorMetrics{
 			OperatorId: o.ID, Name: o.Name,
 			RecordsIn: o.Metrics.RecordsIn.Load(), RecordsOut: o.Metrics.RecordsOut.Load(),
@@ -98,6 +98,9 @@ func (t *taskRun) metrics() *pb.TaskMetrics {
 			LateRecords: o.Metrics.Late.Load(), BadRecords: o.Metrics.Bad.Load(),
 			StateBytes: o.Metrics.StateBytes.Load(), StateKeys: o.Metrics.StateKeys.Load(),
 			WatermarkMs: known(o.Metrics.Watermark.Load()),
+		}
+		if t.tellsLatency(i) {
+			om.LatencyCounts, _ = o.Latency.Counts()
 		}
 		m.LateRecords += om.LateRecords
 		m.BadRecords += om.BadRecords
@@ -107,6 +110,10 @@ func (t *taskRun) metrics() *pb.TaskMetrics {
 	}
 	return m
 }
+
+// tellsLatency is of an operator of the task. Markers pass a chain within the same microseconds: where they enter a task, and where they
+// leave the job, says it all.
+func (t *taskRun) tellsLatency(op int) bool { return op == 0 || t.vertex.Ops[op].Kind == graph.KindSink }
 
 func known(wm stream.Time) *int64 {
 	if wm == stream.MinTime {
@@ -235,8 +242,7 @@ func (t *taskRun) collect(ch chan<- prometheus.Metric, tm string) {
 		if wm := m.Watermark.Load(); wm != stream.MinTime && wm != stream.MaxTime {
 			send(descWatermark, gauge, float64(wm)/1000, name)
 		}
-		// Markers pass a chain within the same microseconds: where they enter a task, and where they leave the job, says it all.
-		if spec := t.vertex.Ops[i]; i > 0 && spec.Kind != graph.KindSink {
+		if !t.tellsLatency(i) {
 			continue
 		}
 		counts, sumMS := o.Latency.Counts()

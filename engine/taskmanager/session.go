@@ -212,7 +212,7 @@ func (tm *TaskManager) act(parent, ctx context.Context, stream pb.TaskManagerSer
 			if silence := now.Sub(seen); silence > timeout {
 				return fmt.Errorf("no heartbeat for %s", silence.Round(time.Millisecond))
 			}
-			send = []*pb.ConnectRequest{{Message: &pb.ConnectRequest_Heartbeat{Heartbeat: &pb.Heartbeat{MemoryUsedBytes: memoryUsed()}}}}
+			send = []*pb.ConnectRequest{{Message: &pb.ConnectRequest_Heartbeat{Heartbeat: vitals()}}}
 		case <-report.C:
 			if r := x.report(); r != nil {
 				send = []*pb.ConnectRequest{r}

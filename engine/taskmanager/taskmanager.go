@@ -208,6 +208,8 @@ func (tm *TaskManager) info(local *net.TCPAddr) *pb.TaskManagerInfo {
 		MemoryUsedBytes: memoryUsed(), Cores: int32(runtime.NumCPU()), Platform: runtime.GOOS + "/" + runtime.GOARCH, //nolint:gosec // small
 		Version: tm.cfg.Version, HostName: name,
 	}
+	now := vitals()
+	info.RssBytes, info.TemperatureMillicelsius, info.Goroutines = now.RssBytes, now.TemperatureMillicelsius, now.Goroutines
 	if tm.metrics != nil {
 		info.MetricsAddress = net.JoinHostPort(host, strconv.Itoa(tm.MetricsPort()))
 	}

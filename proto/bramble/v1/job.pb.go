@@ -1094,18 +1094,21 @@ func (x *TaskMetrics) GetOperators() []*OperatorMetrics {
 
 // OperatorMetrics are the counters of one operator in a task.
 type OperatorMetrics struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OperatorId    string                 `protobuf:"bytes,1,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	RecordsIn     int64                  `protobuf:"varint,3,opt,name=records_in,json=recordsIn,proto3" json:"records_in,omitempty"`
-	RecordsOut    int64                  `protobuf:"varint,4,opt,name=records_out,json=recordsOut,proto3" json:"records_out,omitempty"`
-	BytesIn       int64                  `protobuf:"varint,5,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
-	BytesOut      int64                  `protobuf:"varint,6,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
-	LateRecords   int64                  `protobuf:"varint,7,opt,name=late_records,json=lateRecords,proto3" json:"late_records,omitempty"`
-	BadRecords    int64                  `protobuf:"varint,8,opt,name=bad_records,json=badRecords,proto3" json:"bad_records,omitempty"`
-	StateBytes    int64                  `protobuf:"varint,9,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
-	StateKeys     int64                  `protobuf:"varint,10,opt,name=state_keys,json=stateKeys,proto3" json:"state_keys,omitempty"`
-	WatermarkMs   *int64                 `protobuf:"varint,11,opt,name=watermark_ms,json=watermarkMs,proto3,oneof" json:"watermark_ms,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	OperatorId  string                 `protobuf:"bytes,1,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
+	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	RecordsIn   int64                  `protobuf:"varint,3,opt,name=records_in,json=recordsIn,proto3" json:"records_in,omitempty"`
+	RecordsOut  int64                  `protobuf:"varint,4,opt,name=records_out,json=recordsOut,proto3" json:"records_out,omitempty"`
+	BytesIn     int64                  `protobuf:"varint,5,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut    int64                  `protobuf:"varint,6,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	LateRecords int64                  `protobuf:"varint,7,opt,name=late_records,json=lateRecords,proto3" json:"late_records,omitempty"`
+	BadRecords  int64                  `protobuf:"varint,8,opt,name=bad_records,json=badRecords,proto3" json:"bad_records,omitempty"`
+	StateBytes  int64                  `protobuf:"varint,9,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
+	StateKeys   int64                  `protobuf:"varint,10,opt,name=state_keys,json=stateKeys,proto3" json:"state_keys,omitempty"`
+	WatermarkMs *int64                 `protobuf:"varint,11,opt,name=watermark_ms,json=watermarkMs,proto3,oneof" json:"watermark_ms,omitempty"`
+	// How many latency markers took how long from their source, since the task started: by the buckets of task.LatencyBucketsMS, not
+	// cumulative. Empty where they are not counted: within a chain.
+	LatencyCounts []int64 `protobuf:"varint,12,rep,packed,name=latency_counts,json=latencyCounts,proto3" json:"latency_counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1215,6 +1218,13 @@ func (x *OperatorMetrics) GetWatermarkMs() int64 {
 		return *x.WatermarkMs
 	}
 	return 0
+}
+
+func (x *OperatorMetrics) GetLatencyCounts() []int64 {
+	if x != nil {
+		return x.LatencyCounts
+	}
+	return nil
 }
 
 // JobException is a failure that ended a job or followed from another.
@@ -1439,8 +1449,12 @@ type TaskManagerInfo struct {
 	// HOST:PORT of its metrics page.
 	MetricsAddress string `protobuf:"bytes,13,opt,name=metrics_address,json=metricsAddress,proto3" json:"metrics_address,omitempty"`
 	HostName       string `protobuf:"bytes,14,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// As in Heartbeat.
+	RssBytes                int64  `protobuf:"varint,15,opt,name=rss_bytes,json=rssBytes,proto3" json:"rss_bytes,omitempty"`
+	TemperatureMillicelsius *int32 `protobuf:"varint,16,opt,name=temperature_millicelsius,json=temperatureMillicelsius,proto3,oneof" json:"temperature_millicelsius,omitempty"`
+	Goroutines              int32  `protobuf:"varint,17,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *TaskManagerInfo) Reset() {
@@ -1571,6 +1585,27 @@ func (x *TaskManagerInfo) GetHostName() string {
 	return ""
 }
 
+func (x *TaskManagerInfo) GetRssBytes() int64 {
+	if x != nil {
+		return x.RssBytes
+	}
+	return 0
+}
+
+func (x *TaskManagerInfo) GetTemperatureMillicelsius() int32 {
+	if x != nil && x.TemperatureMillicelsius != nil {
+		return *x.TemperatureMillicelsius
+	}
+	return 0
+}
+
+func (x *TaskManagerInfo) GetGoroutines() int32 {
+	if x != nil {
+		return x.Goroutines
+	}
+	return 0
+}
+
 var File_bramble_v1_job_proto protoreflect.FileDescriptor
 
 const file_bramble_v1_job_proto_rawDesc = "" +
@@ -1678,7 +1713,7 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\x10backpressured_ns\x18\v \x01(\x03R\x0fbackpressuredNs\x12&\n" +
 	"\fwatermark_ms\x18\f \x01(\x03H\x00R\vwatermarkMs\x88\x01\x01\x129\n" +
 	"\toperators\x18\x10 \x03(\v2\x1b.bramble.v1.OperatorMetricsR\toperatorsB\x0f\n" +
-	"\r_watermark_ms\"\xfb\x02\n" +
+	"\r_watermark_ms\"\xa2\x03\n" +
 	"\x0fOperatorMetrics\x12\x1f\n" +
 	"\voperator_id\x18\x01 \x01(\tR\n" +
 	"operatorId\x12\x12\n" +
@@ -1697,7 +1732,8 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"state_keys\x18\n" +
 	" \x01(\x03R\tstateKeys\x12&\n" +
-	"\fwatermark_ms\x18\v \x01(\x03H\x00R\vwatermarkMs\x88\x01\x01B\x0f\n" +
+	"\fwatermark_ms\x18\v \x01(\x03H\x00R\vwatermarkMs\x88\x01\x01\x12%\n" +
+	"\x0elatency_counts\x18\f \x03(\x03R\rlatencyCountsB\x0f\n" +
 	"\r_watermark_ms\"\x9a\x02\n" +
 	"\fJobException\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x18\n" +
@@ -1718,7 +1754,7 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12&\n" +
 	"\x04task\x18\x04 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x1f\n" +
 	"\vvertex_name\x18\x05 \x01(\tR\n" +
-	"vertexName\"\xf7\x03\n" +
+	"vertexName\"\x91\x05\n" +
 	"\x0fTaskManagerInfo\x12%\n" +
 	"\x0etaskmanager_id\x18\x01 \x01(\tR\rtaskmanagerId\x12!\n" +
 	"\fdata_address\x18\x02 \x01(\tR\vdataAddress\x12\x1f\n" +
@@ -1736,7 +1772,13 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\x11last_heartbeat_ms\x18\v \x01(\x03R\x0flastHeartbeatMs\x12#\n" +
 	"\rtasks_running\x18\f \x01(\x05R\ftasksRunning\x12'\n" +
 	"\x0fmetrics_address\x18\r \x01(\tR\x0emetricsAddress\x12\x1b\n" +
-	"\thost_name\x18\x0e \x01(\tR\bhostName*\x99\x02\n" +
+	"\thost_name\x18\x0e \x01(\tR\bhostName\x12\x1b\n" +
+	"\trss_bytes\x18\x0f \x01(\x03R\brssBytes\x12>\n" +
+	"\x18temperature_millicelsius\x18\x10 \x01(\x05H\x00R\x17temperatureMillicelsius\x88\x01\x01\x12\x1e\n" +
+	"\n" +
+	"goroutines\x18\x11 \x01(\x05R\n" +
+	"goroutinesB\x1b\n" +
+	"\x19_temperature_millicelsius*\x99\x02\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16JOB_STATE_INITIALIZING\x10\x01\x12\x15\n" +
@@ -1825,6 +1867,7 @@ func file_bramble_v1_job_proto_init() {
 	}
 	file_bramble_v1_job_proto_msgTypes[8].OneofWrappers = []any{}
 	file_bramble_v1_job_proto_msgTypes[9].OneofWrappers = []any{}
+	file_bramble_v1_job_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

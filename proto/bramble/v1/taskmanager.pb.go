@@ -518,8 +518,13 @@ func (x *Accepted) GetMetricsIntervalMs() int64 {
 type Heartbeat struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	MemoryUsedBytes int64                  `protobuf:"varint,1,opt,name=memory_used_bytes,json=memoryUsedBytes,proto3" json:"memory_used_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What the kernel says the process holds in memory, 0 when it does not tell.
+	RssBytes int64 `protobuf:"varint,2,opt,name=rss_bytes,json=rssBytes,proto3" json:"rss_bytes,omitempty"`
+	// Thousandths of a degree Celsius of the processor; absent when the kernel does not tell.
+	TemperatureMillicelsius *int32 `protobuf:"varint,3,opt,name=temperature_millicelsius,json=temperatureMillicelsius,proto3,oneof" json:"temperature_millicelsius,omitempty"`
+	Goroutines              int32  `protobuf:"varint,4,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -555,6 +560,27 @@ func (*Heartbeat) Descriptor() ([]byte, []int) {
 func (x *Heartbeat) GetMemoryUsedBytes() int64 {
 	if x != nil {
 		return x.MemoryUsedBytes
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetRssBytes() int64 {
+	if x != nil {
+		return x.RssBytes
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetTemperatureMillicelsius() int32 {
+	if x != nil && x.TemperatureMillicelsius != nil {
+		return *x.TemperatureMillicelsius
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetGoroutines() int32 {
+	if x != nil {
+		return x.Goroutines
 	}
 	return 0
 }
@@ -2072,9 +2098,15 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x122\n" +
 	"\x15heartbeat_interval_ms\x18\x02 \x01(\x03R\x13heartbeatIntervalMs\x120\n" +
 	"\x14heartbeat_timeout_ms\x18\x03 \x01(\x03R\x12heartbeatTimeoutMs\x12.\n" +
-	"\x13metrics_interval_ms\x18\x04 \x01(\x03R\x11metricsIntervalMs\"7\n" +
+	"\x13metrics_interval_ms\x18\x04 \x01(\x03R\x11metricsIntervalMs\"\xd1\x01\n" +
 	"\tHeartbeat\x12*\n" +
-	"\x11memory_used_bytes\x18\x01 \x01(\x03R\x0fmemoryUsedBytes\"\xf8\x02\n" +
+	"\x11memory_used_bytes\x18\x01 \x01(\x03R\x0fmemoryUsedBytes\x12\x1b\n" +
+	"\trss_bytes\x18\x02 \x01(\x03R\brssBytes\x12>\n" +
+	"\x18temperature_millicelsius\x18\x03 \x01(\x05H\x00R\x17temperatureMillicelsius\x88\x01\x01\x12\x1e\n" +
+	"\n" +
+	"goroutines\x18\x04 \x01(\x05R\n" +
+	"goroutinesB\x1b\n" +
+	"\x19_temperature_millicelsius\"\xf8\x02\n" +
 	"\x06Deploy\x12!\n" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x19\n" +
@@ -2316,6 +2348,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 		(*ConnectResponse_AbortCheckpoint)(nil),
 		(*ConnectResponse_CommitCheckpoint)(nil),
 	}
+	file_bramble_v1_taskmanager_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
