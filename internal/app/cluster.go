@@ -16,6 +16,7 @@ import (
 	"github.com/bramble-stream/bramble/connectors/all"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
+	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/taskmanager"
 )
@@ -31,8 +32,8 @@ func SetMemoryLimit(memoryBytes int64) {
 }
 
 // newTaskManager fills in what every taskmanager of ours shares.
-func newTaskManager(cfg taskmanager.Config) (*taskmanager.TaskManager, error) {
-	cfg.Builders, cfg.OpenState = Builders(all.Connectors()), OpenState
+func newTaskManager(cfg taskmanager.Config, connectors map[string]*op.Connector) (*taskmanager.TaskManager, error) {
+	cfg.Builders, cfg.OpenState = Builders(connectors), OpenState
 	cfg.Version, cfg.Clock, cfg.Rand = Version(), Clock{}, rand.Reader
 	return taskmanager.New(cfg)
 }
@@ -51,6 +52,8 @@ type ClusterConfig struct {
 	FlinkNames bool
 	// Preview takes the rows of a bare SELECT; nil prints them.
 	Preview *graph.TableSpec
+	// Connectors are those that jobs may use; nil means all that are built in.
+	Connectors map[string]*op.Connector
 	Log     *slog.Logger
 }
 
@@ -68,9 +71,13 @@ const loopback = "127.0.0.1"
 // NewCluster opens the listeners of all. Run makes it work.
 func NewCluster(cfg ClusterConfig) (*Cluster, error) {
 	c := &Cluster{}
+	connectors := cfg.Connectors
+	if connectors == nil {
+		connectors = all.Connectors()
+	}
 	jm, err := jobmanager.New(jobmanager.Config{
 		BindHost: loopback, RPCPort: cfg.RPCPort, HTTPPort: cfg.HTTPPort, MetricsPort: serve.Off, FlinkNames: cfg.FlinkNames,
-		Plan: Planner(cfg.Preview), Connectors: all.Connectors(), Version: Version(), Log: cfg.Log, Clock: Clock{}, Rand: rand.Reader,
+		Plan: planner(connectors, cfg.Preview), Connectors: connectors, Version: Version(), Log: cfg.Log, Clock: Clock{}, Rand: rand.Reader,
 	})
 	if err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func NewCluster(cfg ClusterConfig) (*Cluster, error) {
 		tm, err := newTaskManager(taskmanager.Config{
 			JobManager: jm.Address(), BindHost: loopback, AdvertiseHost: loopback, MetricsPort: serve.Off, FlinkNames: cfg.FlinkNames,
 			Slots: cfg.Slots, MemoryBytes: cfg.MemoryBytes / int64(cfg.TaskManagers), DataDir: subDir(cfg.DataDir, i), Log: cfg.Log,
-		})
+		}, connectors)
 		if err != nil {
 			return nil, fmt.Errorf("taskmanager %d: %w", i+1, err)
 		}

@@ -4,15 +4,18 @@ import (
 	"github.com/bramble-stream/bramble/connectors/all"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
+	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/sql/plan"
 )
 
 // Planner plans SQL scripts for the built-in connectors. preview takes the rows of a bare SELECT; nil leaves it to the planner.
-func Planner(preview *graph.TableSpec) jobmanager.Planner {
+func Planner(preview *graph.TableSpec) jobmanager.Planner { return planner(all.Connectors(), preview) }
+
+func planner(connectors map[string]*op.Connector, preview *graph.TableSpec) jobmanager.Planner {
 	return func(req jobmanager.PlanRequest) (*jobmanager.Planned, error) {
 		r, err := plan.Plan(req.Script, plan.Options{
 			File: req.File, Config: req.Config, Parallelism: req.Parallelism, Name: req.Name,
-			Connectors: all.Connectors(), PreviewSink: preview,
+			Connectors: connectors, PreviewSink: preview,
 		})
 		if err != nil {
 			return nil, err

@@ -172,7 +172,7 @@ func TaskManagerCommand(storage ...blob.Openers) *cobra.Command {
 		}
 		cfg.MemoryBytes, cfg.Log, cfg.Storage = int64(memory), log, merged(storage)
 		SetMemoryLimit(cfg.MemoryBytes)
-		tm, err := newTaskManager(cfg)
+		tm, err := newTaskManager(cfg, all.Connectors())
 		if err != nil {
 			return err
 		}

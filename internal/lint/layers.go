@@ -96,6 +96,8 @@ var layers = []layer{
 	{"internal/datatest", nil},
 	{"internal/sim", []string{anything}},
 	{"internal/metamorphic", []string{anything}},
+	// What `bramble bench` measures: whole clusters.
+	{"internal/bench", []string{anything}},
 	// Flags and configuration for the commands, which stay a page each.
 	{"internal/app", []string{anything}},
 	{"internal/app/...", []string{anything}},
