@@ -57,7 +57,7 @@ func WriteEntry(ctx context.Context, root blob.Store, l *Leader, e Entry) error 
 	if err != nil {
 		return fmt.Errorf("write entry of job %s: %w", e.JobID, err)
 	}
-	b := append(fmt.Appendf(nil, "%s %d %016x\n", entryMagic, entryVersion, xxh3.Hash(body)), body...)
+	b := seal(entryMagic, entryVersion, body)
 	if err := l.Check(ctx); err != nil {
 		return fmt.Errorf("write entry of job %s: %w", e.JobID, err)
 	}
@@ -148,16 +148,9 @@ func readEntry(ctx context.Context, root blob.Store, name string) (Entry, error)
 	if err != nil {
 		return e, err
 	}
-	head, body, ok := bytes.Cut(b, []byte("\n"))
-	fields := strings.Fields(string(head))
-	if !ok || len(fields) < 2 || fields[0] != entryMagic {
-		return e, fmt.Errorf("%s: %w: it does not begin with %s", name, checkpoint.ErrCorrupt, entryMagic)
-	}
-	if v, err := strconv.Atoi(fields[1]); err != nil || v != entryVersion {
-		return e, fmt.Errorf("%s: %w: %s", name, checkpoint.ErrVersion, fields[1])
-	}
-	if len(fields) != 3 || fields[2] != fmt.Sprintf("%016x", xxh3.Hash(body)) {
-		return e, fmt.Errorf("%s: %w: checksum", name, checkpoint.ErrCorrupt)
+	body, err := unseal(entryMagic, entryVersion, b)
+	if err != nil {
+		return e, fmt.Errorf("%s: %w", name, err)
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return e, fmt.Errorf("%s: %w: %w", name, checkpoint.ErrCorrupt, err)
@@ -166,4 +159,25 @@ func readEntry(ctx context.Context, root blob.Store, name string) (Entry, error)
 		return e, fmt.Errorf("%s: %w: it says job %s, leader %d, attempt %d", name, checkpoint.ErrCorrupt, e.JobID, e.Leader, e.Attempt)
 	}
 	return e, nil
+}
+
+// seal puts a line with the kind of object, its version and its checksum before a body.
+func seal(magic string, version int, body []byte) []byte {
+	return append(fmt.Appendf(nil, "%s %d %016x\n", magic, version, xxh3.Hash(body)), body...)
+}
+
+// unseal checks that line and returns the body.
+func unseal(magic string, version int, b []byte) ([]byte, error) {
+	head, body, ok := bytes.Cut(b, []byte("\n"))
+	fields := strings.Fields(string(head))
+	if !ok || len(fields) < 2 || fields[0] != magic {
+		return nil, fmt.Errorf("%w: it does not begin with %s", checkpoint.ErrCorrupt, magic)
+	}
+	if v, err := strconv.Atoi(fields[1]); err != nil || v != version {
+		return nil, fmt.Errorf("%w: %s", checkpoint.ErrVersion, fields[1])
+	}
+	if len(fields) != 3 || fields[2] != fmt.Sprintf("%016x", xxh3.Hash(body)) {
+		return nil, fmt.Errorf("%w: checksum", checkpoint.ErrCorrupt)
+	}
+	return body, nil
 }

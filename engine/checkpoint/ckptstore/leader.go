@@ -14,6 +14,9 @@ import (
 // ErrFenced says that a newer jobmanager leads: stop everything, and write nothing.
 var ErrFenced = errors.New("ckptstore: a newer jobmanager leads")
 
+// ErrTaken says that a leader epoch is another's.
+var ErrTaken = errors.New("ckptstore: the leader epoch is taken")
+
 const (
 	leaderDir = "leader/"
 	// leadersKept are how many records of former leaders stay, for people to look at.
@@ -38,7 +41,8 @@ type LeaderInfo struct {
 	Nonce string `json:"nonce"`
 }
 
-// Lead takes the next leader epoch; from then on nobody who led before can complete a checkpoint. nonce must be unique (a UUID).
+// Lead takes the next leader epoch, whoever may lead now; from then on nobody who led before can complete a checkpoint. nonce must be unique
+// (a UUID). Who has manners stands by first: see Look and Take.
 func Lead(ctx context.Context, root blob.Store, holder, nonce string) (*Leader, error) {
 	epochs, err := leaders(ctx, root)
 	if err != nil {
@@ -49,33 +53,57 @@ func Lead(ctx context.Context, root blob.Store, holder, nonce string) (*Leader, 
 		next = epochs[len(epochs)-1] + 1
 	}
 	for range takeAttemptsMax {
-		b, err := json.Marshal(LeaderInfo{next, holder, nonce})
-		if err != nil {
-			return nil, fmt.Errorf("take leadership: %w", err)
-		}
-		err = root.CreateExclusive(ctx, leaderName(next), b)
-		if errors.Is(err, blob.ErrExists) {
+		l, err := Take(ctx, root, next, holder, nonce)
+		if errors.Is(err, ErrTaken) {
 			next++ // it may be a name that somebody used up and died
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("take leadership: %w", err)
-		}
-		l := &Leader{root, next}
-		// One who was slow may have taken a number that was taken, and cleared away, before.
-		if err := l.Check(ctx); errors.Is(err, ErrFenced) {
-			next++
-			continue
-		} else if err != nil {
-			return nil, fmt.Errorf("take leadership: %w", err)
-		}
-		for i := 0; i+leadersKept < len(epochs); i++ {
-			// That it stays is no harm.
-			_ = root.Delete(ctx, leaderName(epochs[i]))
-		}
-		return l, nil
+		return l, err
 	}
 	return nil, fmt.Errorf("take leadership: overtaken %d times", takeAttemptsMax)
+}
+
+// Take takes this leader epoch, or returns ErrTaken: somebody else has it, or a newer one. Nobody who led before can complete a checkpoint then.
+func Take(ctx context.Context, root blob.Store, epoch uint64, holder, nonce string) (*Leader, error) {
+	b, err := json.Marshal(LeaderInfo{epoch, holder, nonce})
+	if err != nil {
+		return nil, fmt.Errorf("take leadership: %w", err)
+	}
+	err = root.CreateExclusive(ctx, leaderName(epoch), b)
+	if errors.Is(err, blob.ErrExists) {
+		return nil, fmt.Errorf("%w: %d", ErrTaken, epoch)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take leadership: %w", err)
+	}
+	l := &Leader{root, epoch}
+	// One who was slow may have taken a number that was taken, and cleared away, before.
+	if err := l.Check(ctx); errors.Is(err, ErrFenced) {
+		return nil, fmt.Errorf("%w: %w", ErrTaken, err)
+	} else if err != nil {
+		return nil, fmt.Errorf("take leadership: %w", err)
+	}
+	l.tidy(ctx)
+	return l, nil
+}
+
+// tidy removes old records, former leases, and announcements: whoever still stands by announces himself again. That any stays is no harm.
+func (l *Leader) tidy(ctx context.Context) {
+	infos, err := l.root.List(ctx, leaderDir)
+	if err != nil {
+		return
+	}
+	for _, i := range infos {
+		base := strings.TrimPrefix(i.Name, leaderDir)
+		e, err := strconv.ParseUint(strings.TrimSuffix(base, leaseSuffix), 10, 64)
+		lease := strings.HasSuffix(base, leaseSuffix)
+		switch {
+		case strings.HasPrefix(base, standbyPrefix),
+			err == nil && lease && e < l.epoch,
+			err == nil && !lease && e+leadersKept <= l.epoch:
+			_ = l.root.Delete(ctx, i.Name)
+		}
+	}
 }
 
 func leaderName(epoch uint64) string { return fmt.Sprintf("%s%020d", leaderDir, epoch) }
@@ -86,13 +114,17 @@ func leaders(ctx context.Context, root blob.Store) ([]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list leaders: %w", err)
 	}
+	return epochsIn(infos), nil
+}
+
+func epochsIn(infos []blob.Info) []uint64 {
 	var out []uint64
 	for _, i := range infos {
 		if e, err := strconv.ParseUint(strings.TrimPrefix(i.Name, leaderDir), 10, 64); err == nil {
 			out = append(out, e)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // Epoch is the leader epoch, from 1 upwards.
