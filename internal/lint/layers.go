@@ -29,7 +29,7 @@ var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph"
 
 // parts are what a process is put together from.
 var parts = join(contracts, "engine/state/*", "engine/op/*", "engine/exchange", "engine/exchange/remote",
-	"engine/checkpoint", "engine/checkpoint/ckptstore", "engine/blob", "engine/blob/s3", "engine/task", "engine/schedule", "engine/job", "engine/serve", "proto/...")
+	"engine/checkpoint", "engine/checkpoint/ckptstore", "engine/blob", "engine/blob/s3", "engine/task", "engine/schedule", "engine/job", "engine/serve", "engine/locate", "proto/...")
 
 // layers is the law: imports run downwards only. The first row whose pattern matches a
 // package counts. Adding a row for a new package is routine; adding an import to a row is
@@ -68,10 +68,12 @@ var layers = []layer{
 	{"engine/serve", nil},
 	// What every process serves beside its work: health, metrics, profiles.
 	{"engine/serve", nil},
+	// Who leads: asked by clients and taskmanagers, answered by jobmanagers that do not.
+	{"engine/locate", []string{"engine/serve", "proto/..."}},
 	// The only place where the parts meet.
 	{"engine/jobmanager", parts},
 	{"engine/taskmanager", parts},
-	{"engine/client", []string{"engine/stream", "engine/vec", "engine/graph", "engine/serve", "proto/..."}},
+	{"engine/client", []string{"engine/stream", "engine/vec", "engine/graph", "engine/serve", "engine/locate", "proto/..."}},
 
 	{"connectors/all", []string{"connectors/...", "engine/op"}},
 	{"connectors/format", []string{"engine/vec", "engine/stream", "engine/graph", "engine/op"}},

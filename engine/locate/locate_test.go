@@ -1,0 +1,116 @@
+package locate
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bramble-stream/bramble/engine/serve"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a jobmanager that leads as epoch, or stands by and names a leader.
+type fake struct {
+	pb.UnimplementedJobServiceServer
+	epoch  int64
+	leader string
+}
+
+func (f *fake) GetCluster(context.Context, *pb.GetClusterRequest) (*pb.GetClusterResponse, error) {
+	if f.epoch == 0 {
+		return nil, Refusal(f.leader)
+	}
+	return &pb.GetClusterResponse{LeaderEpoch: f.epoch}, nil
+}
+
+func serveFake(t *testing.T, f *fake) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer(serve.ServerOptions()...)
+	pb.RegisterJobServiceServer(s, f)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func TestLeader(t *testing.T) {
+	leads, newer := serveFake(t, &fake{epoch: 3}), serveFake(t, &fake{epoch: 4})
+	standsBy, names := serveFake(t, &fake{}), serveFake(t, &fake{leader: leads})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		ask  []string
+		hint string
+		want string
+	}{
+		{"the only one is not asked", []string{nobody}, "", nobody},
+		{"one is gone", []string{nobody, leads}, "", leads},
+		{"one stands by", []string{standsBy, leads}, "", leads},
+		{"of two the newer", []string{leads, newer, standsBy}, "", newer},
+		{"one that is named", []string{nobody, names}, "", leads},
+		{"a hint", []string{standsBy}, leads, leads},
+	} {
+		if got, err := Leader(t.Context(), test.ask, test.hint); got != test.want || err != nil {
+			t.Errorf("%s: %q, %v; want %s", test.name, got, err, test.want)
+		}
+	}
+	var no *NoLeaderError
+	if _, err := Leader(t.Context(), []string{nobody, standsBy}, ""); !errors.As(err, &no) || !no.Waiting || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("%v", err)
+	}
+	if _, err := Leader(t.Context(), []string{nobody}, nobody+"1"); !errors.As(err, &no) || no.Waiting {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	if leader, yes := Refused(Refusal("a:1")); leader != "a:1" || !yes {
+		t.Error(leader, yes)
+	}
+	if leader, yes := Refused(Refusal("")); leader != "" || !yes {
+		t.Error(leader, yes)
+	}
+	for _, err := range []error{nil, errors.New("no"), status.Error(codes.Unavailable, "not the leader")} {
+		if _, yes := Refused(err); yes {
+			t.Errorf("%v is a refusal", err)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	got, err := Parse("a:1, b:2,a:1,[::1]:3")
+	if want := []string{"a:1", "b:2", "[::1]:3"}; !slices.Equal(got, want) || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"", "a", "a:", "a:1,,b:2", "a:1;b:2"} {
+		if got, err := Parse(bad); err == nil {
+			t.Errorf("%q is %v", bad, got)
+		}
+	}
+}
