@@ -64,9 +64,7 @@ var layers = []layer{
 	{"engine/task", join(contracts, "engine/exchange", "engine/checkpoint")},
 	{"engine/schedule", []string{"engine/stream", "engine/graph", "engine/checkpoint"}},
 	{"engine/job", []string{"engine/stream", "engine/graph", "engine/checkpoint"}},
-	// Listening, gRPC settings and probe pages: the same for every server.
-	{"engine/serve", nil},
-	// What every process serves beside its work: health, metrics, profiles.
+	// What every process serves beside its work: listening, gRPC settings, health, metrics, profiles.
 	{"engine/serve", nil},
 	// Who leads: asked by clients and taskmanagers, answered by jobmanagers that do not.
 	{"engine/locate", []string{"engine/serve", "proto/..."}},
