@@ -22,7 +22,7 @@ const EnvPrefix = "BRAMBLE_"
 const ConfigFlag = "config"
 
 // notInFile are flags that make no sense in a configuration file or the environment.
-var notInFile = map[string]bool{ConfigFlag: true, "help": true, "version": true}
+var notInFile = map[string]bool{ConfigFlag: true, "help": true, "version": true, healthFlag: true}
 
 // UsageError is a mistake in how a program was called: exit code 2.
 type UsageError struct{ Err error }

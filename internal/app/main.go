@@ -99,6 +99,9 @@ func exitCode(err error, w io.Writer) int {
 		return ExitUsage
 	default:
 		fmt.Fprintln(w, "error:", err)
+		if h := hint(err); h != "" {
+			fmt.Fprintln(w, "hint:", h)
+		}
 		return ExitFailed
 	}
 }

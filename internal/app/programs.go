@@ -56,7 +56,11 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 	fs.StringVar(&cfg.CheckpointDir, "checkpoint-dir", "", "where checkpoints go: file:///… that all taskmanagers share, or s3://bucket/prefix\n(none by default: a job that loses a task fails)")
 	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
 	logs.Add(fs, "info")
+	health := addHealth(fs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *health {
+			return checkHealth(cmd.Context(), cfg.BindHost, cfg.MetricsPort)
+		}
 		log, err := logs.Logger(cmd.ErrOrStderr())
 		if err != nil {
 			return err
@@ -150,7 +154,11 @@ func TaskManagerCommand(storage ...blob.Openers) *cobra.Command {
 	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
 	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
 	logs.Add(fs, "info")
+	health := addHealth(fs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *health {
+			return checkHealth(cmd.Context(), cfg.BindHost, cfg.MetricsPort)
+		}
 		log, err := logs.Logger(cmd.ErrOrStderr())
 		if err != nil {
 			return err

@@ -1,0 +1,35 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestErrorsOfTheSystemSayWhatToDo(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{&os.PathError{Op: "mkdir", Path: "/data", Err: syscall.EACCES}, "chown"},
+		{fmt.Errorf("--data-dir: %w", &os.PathError{Op: "mkdir", Path: "/data", Err: syscall.EROFS}), "read-only"},
+		{&os.PathError{Op: "write", Path: "/data/x", Err: syscall.ENOSPC}, "df -h"},
+		{fmt.Errorf("listen on port 6123: %w", os.NewSyscallError("bind", syscall.EADDRINUSE)), "--rpc-port"},
+		{os.NewSyscallError("bind", syscall.EADDRNOTAVAIL), "--bind-host"},
+		{errors.New("anything else"), ""},
+	} {
+		if got := hint(test.err); !strings.Contains(got, test.want) || (test.want == "") != (got == "") {
+			t.Errorf("%v: hint %q, want %q in it", test.err, got, test.want)
+		}
+		var out strings.Builder
+		if code := exitCode(test.err, &out); code != ExitFailed {
+			t.Errorf("%v: exit code %d", test.err, code)
+		}
+		if has := strings.Contains(out.String(), "\nhint: "); has != (test.want != "") {
+			t.Errorf("%v: printed %q", test.err, out.String())
+		}
+	}
+}
