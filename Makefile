@@ -108,6 +108,17 @@ $(CROSS):
 sizes: cross ## Fail if a program is larger than 30 MB
 	scripts/check-sizes
 
+.PHONY: images-save
+images-save: cross ## Container images without a container engine: a tarball a program and platform, for docker load, into dist/images/
+	go run ./scripts/images -version '$(VERSION)' -commit "$$(git rev-parse HEAD 2>/dev/null)" \
+		-created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" \
+		-zones "$$(go env GOROOT)/lib/time/zoneinfo.zip"
+
+.PHONY: images
+images: images-save ## The same, and load those for this machine's engine into it
+	@arch=$$(docker version --format '{{.Server.Arch}}') || { echo "no container engine answers: the tarballs are in dist/images/" >&2; exit 1; }; \
+	for p in $(PROGRAMS); do docker load -i dist/images/$${p}_linux_$${arch/%arm/arm_v7}.tar; done
+
 .PHONY: test-arm
 test-arm: ## Vet everything for armv7, and run the core's tests as on such a Pi, under qemu
 	@test -n "$(QEMU_ARM)" || { echo "qemu-arm-static is not installed: run scripts/test-deps" >&2; exit 1; }

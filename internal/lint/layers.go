@@ -25,11 +25,11 @@ var leaves = []string{"internal/invariants", "internal/civil"}
 var columns = []string{"engine/vec", "engine/stream", "engine/expr", "engine/agg"}
 
 // contracts are the packages below the operator families, whose interfaces these meet.
-var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph", "engine/table", "engine/op")
+var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph", "engine/table", "engine/rows", "engine/op")
 
 // parts are what a process is put together from.
 var parts = join(contracts, "engine/state/*", "engine/op/*", "engine/exchange", "engine/exchange/remote",
-	"engine/checkpoint", "engine/checkpoint/ckptstore", "engine/blob", "engine/blob/s3", "engine/task", "engine/schedule", "engine/job", "engine/serve", "engine/locate", "proto/...")
+	"engine/checkpoint", "engine/checkpoint/ckptstore", "engine/blob", "engine/blob/s3", "engine/task", "engine/schedule", "engine/job", "engine/serve", "engine/rest", "engine/locate", "proto/...")
 
 // layers is the law: imports run downwards only. The first row whose pattern matches a
 // package counts. Adding a row for a new package is routine; adding an import to a row is
@@ -47,6 +47,8 @@ var layers = []layer{
 	{"engine/state/*", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc"}},
 	// A spilled table merges encoded accumulators, and its groups are theirs.
 	{"engine/table", []string{"engine/vec", "engine/stream", "engine/agg", "engine/state", "engine/state/enc"}},
+	// Whole rows by the keys of a table, which go to a store as it does.
+	{"engine/rows", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc", "engine/table"}},
 	// A job graph carries compiled-away expressions and aggregate calls as data.
 	{"engine/graph", columns},
 	{"engine/op", join(columns, "engine/state", "engine/graph")},
@@ -68,6 +70,8 @@ var layers = []layer{
 	{"engine/serve", nil},
 	// Who leads: asked by clients and taskmanagers, answered by jobmanagers that do not.
 	{"engine/locate", []string{"engine/serve", "proto/..."}},
+	// HTTP knows the jobmanager by what it asks and tells.
+	{"engine/rest", []string{"proto/..."}},
 	// The only place where the parts meet.
 	{"engine/jobmanager", parts},
 	{"engine/taskmanager", parts},
@@ -86,6 +90,8 @@ var layers = []layer{
 	{"sql/plan", join(columns, "engine/graph", "engine/op", "sql/parse")},
 
 	{"proto/...", []string{"proto/..."}},
+	// The dashboard: files.
+	{"web", nil},
 
 	{"internal/invariants", nil},
 	{"internal/civil", nil},
@@ -98,6 +104,8 @@ var layers = []layer{
 	{"internal/metamorphic", []string{anything}},
 	// What `bramble bench` measures: whole clusters.
 	{"internal/bench", []string{anything}},
+	// Container images as archives, for scripts/images.
+	{"internal/image", nil},
 	// Flags and configuration for the commands, which stay a page each.
 	{"internal/app", []string{anything}},
 	{"internal/app/...", []string{anything}},
@@ -106,6 +114,7 @@ var layers = []layer{
 	{"benchmarks/...", []string{anything}},
 	{"test/...", []string{anything}},
 	{"examples/...", []string{anything}},
+	{"scripts/*", []string{"internal/image"}},
 }
 
 func join(a []string, more ...string) []string { return append(slices.Clone(a), more...) }
