@@ -77,6 +77,8 @@ const (
 	KindAssign    Kind = "assign"    // AssignSpec: window TVF without aggregation
 	KindWindow    Kind = "window"    // WindowSpec
 	KindGroup     Kind = "group"     // GroupSpec: unbounded aggregation
+	KindJoin      Kind = "join"      // JoinSpec; two inputs
+	KindRank      Kind = "rank"      // RankSpec: Top-N
 	KindSink      Kind = "sink"      // SinkSpec
 )
 

@@ -132,6 +132,87 @@ type GroupSpec struct {
 	TTLMS int64 `json:"ttlMS,omitempty"`
 }
 
+// JoinType says which rows a join gives: pairs, and what of rows without a partner.
+type JoinType string
+
+// The join types. Semi and Anti give the left rows that have a partner, and those that have none.
+const (
+	InnerJoin JoinType = "INNER"
+	LeftJoin  JoinType = "LEFT"
+	RightJoin JoinType = "RIGHT"
+	FullJoin  JoinType = "FULL"
+	SemiJoin  JoinType = "SEMI"
+	AntiJoin  JoinType = "ANTI"
+)
+
+// JoinMode says how long rows wait for partners.
+type JoinMode string
+
+// The join modes.
+const (
+	// Regular keeps rows for ever (or TTLMS); its output is a changelog when an input is one, or when the type gives rows without partners.
+	Regular JoinMode = "regular"
+	// WindowJoin joins rows of equal windows when the windows close. Keys include the window's bounds.
+	WindowJoin JoinMode = "window"
+	// IntervalJoin joins rows whose times are near each other.
+	IntervalJoin JoinMode = "interval"
+)
+
+// JoinSpec joins input 0, the left one, and input 1, on equal keys; NULL equals nothing.
+type JoinSpec struct {
+	Type JoinType `json:"type"`
+	Mode JoinMode `json:"mode"`
+	// LeftKeys and RightKeys are columns of the inputs, of KeyTypes. Without keys there is one task.
+	LeftKeys  []int      `json:"leftKeys"`
+	RightKeys []int      `json:"rightKeys"`
+	KeyTypes  []vec.Type `json:"keyTypes"`
+	// Condition is BOOLEAN over the left columns followed by the right ones, or nil.
+	Condition *expr.Expr `json:"condition,omitempty"`
+	// Out lists the output's columns: indexes into the left columns followed by the right ones.
+	Out []int `json:"out"`
+	// LeftTime and RightTime are for WindowJoin the columns of window_end, for IntervalJoin the time attributes.
+	LeftTime  int `json:"leftTime,omitempty"`
+	RightTime int `json:"rightTime,omitempty"`
+	// LowerMS and UpperMS bound left time - right time, both included, in an IntervalJoin.
+	LowerMS int64 `json:"lowerMS,omitempty"`
+	UpperMS int64 `json:"upperMS,omitempty"`
+	// LTZ: window_end is local time, and watermarks are UTC instants (WindowJoin).
+	LTZ bool `json:"ltz,omitempty"`
+	// Retracts: an input carries -U and -D rows (Regular).
+	Retracts bool `json:"retracts,omitempty"`
+	// TTLMS drops rows that have been kept for so long (Regular); 0 never.
+	TTLMS int64 `json:"ttlMS,omitempty"`
+}
+
+// RankSpec keeps the first Limit rows of each partition in an order; output is a changelog unless Append.
+type RankSpec struct {
+	Keys     []int      `json:"keys"`
+	KeyTypes []vec.Type `json:"keyTypes"`
+	Order    []RankKey  `json:"order"`
+	// Offset rows are left out before the first; Limit is the last rank that is given.
+	Offset int64 `json:"offset,omitempty"`
+	Limit  int64 `json:"limit"`
+	// Number appends the rank, BIGINT, to the rows.
+	Number bool `json:"number,omitempty"`
+	// InputRetracts: the input carries -U and -D rows, so that all rows are kept.
+	InputRetracts bool `json:"inputRetracts,omitempty"`
+	// EmitUpdateBefore: the consumer needs -U rows.
+	EmitUpdateBefore bool `json:"emitUpdateBefore,omitempty"`
+	// Window says that the rows of a partition come to an end with their window: EndCol is window_end, and rows are given once, when it closes.
+	Window bool `json:"window,omitempty"`
+	EndCol int  `json:"endCol,omitempty"`
+	LTZ    bool `json:"ltz,omitempty"`
+	// TTLMS drops rows that have been kept for so long; 0 never.
+	TTLMS int64 `json:"ttlMS,omitempty"`
+}
+
+// RankKey is a column to order by.
+type RankKey struct {
+	Col       int  `json:"col"`
+	Desc      bool `json:"desc,omitempty"`
+	NullsLast bool `json:"nullsLast,omitempty"`
+}
+
 // ChangelogMode says which row kinds reach a sink.
 type ChangelogMode string
 

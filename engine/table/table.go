@@ -108,6 +108,43 @@ func (t *Table) Groups(keys []*vec.Col, sel []int, hashes []uint64, out []int32)
 	}
 }
 
+// Find is Groups that makes no groups: out[k] is -1 for a key that is not there.
+func (t *Table) Find(keys []*vec.Col, sel []int, hashes []uint64, out []int32) {
+	if len(t.hashes) == 0 {
+		for k := range out {
+			out[k] = -1
+		}
+		return
+	}
+	if len(t.keys) == 0 {
+		clear(out)
+		return
+	}
+	if hashes == nil {
+		hashes = t.hash(keys, sel, len(out))
+	}
+	mask := uint64(len(t.slots) - 1)
+	for k := range out {
+		i, h := k, hashes[k]
+		if sel != nil {
+			i = sel[k]
+		}
+		out[k] = -1
+		if t.mode != generic && keys[0].IsNull(i) {
+			out[k] = t.nullGroup - 1
+			continue
+		}
+		for at := h & mask; len(t.slots) > 0 && t.slots[at] != 0; at = (at + 1) & mask {
+			if s := t.slots[at]; s>>32 == h>>32 {
+				if g := int32(uint32(s)) - 1; t.equal(int(g), keys, i) {
+					out[k] = g
+					break
+				}
+			}
+		}
+	}
+}
+
 // groupsOfNothing is for aggregation without keys: there is one group.
 func (t *Table) groupsOfNothing(out []int32) {
 	if len(t.hashes) == 0 {

@@ -227,12 +227,17 @@ func (tm *TaskManager) jobDir(k jobKey) string {
 	return filepath.Join(tm.jobsDir(), k.id, strconv.Itoa(int(k.attempt)))
 }
 
+// stateful are the kinds of operators that keep keyed state.
+var stateful = map[graph.Kind]bool{
+	graph.KindWindow: true, graph.KindGroup: true, graph.KindAssign: true, graph.KindJoin: true, graph.KindRank: true,
+}
+
 // statefulVertices is how many tasks of a job share the memory of a slot, at least 1.
 func statefulVertices(g *graph.JobGraph) int {
 	n := 0
 	for _, v := range g.Vertices {
 		for _, o := range v.Ops {
-			if o.Kind == graph.KindWindow || o.Kind == graph.KindGroup || o.Kind == graph.KindAssign {
+			if stateful[o.Kind] {
 				n++
 				break
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/op/group"
+	"github.com/bramble-stream/bramble/engine/op/join"
 	"github.com/bramble-stream/bramble/engine/op/project"
 	"github.com/bramble-stream/bramble/engine/op/values"
 	"github.com/bramble-stream/bramble/engine/op/watermark"
@@ -31,6 +32,7 @@ func Builders(connectors map[string]*op.Connector) task.Builders {
 		graph.KindAssign:    operator(window.NewAssign),
 		graph.KindWindow:    operator(window.New),
 		graph.KindGroup:     operator(group.New),
+		graph.KindJoin:      joinBuilder,
 	}
 }
 
@@ -55,6 +57,18 @@ func operator[S any](build func(spec S, in, out *vec.Schema) (op.Operator, error
 		o, err := build(spec, ins[0], n.Out)
 		return task.Built{Operator: o}, err
 	}
+}
+
+func joinBuilder(n *graph.Node, ins []*vec.Schema) (task.Built, error) {
+	spec, err := decode[graph.JoinSpec](n)
+	if err != nil {
+		return task.Built{}, err
+	}
+	if len(ins) != 2 {
+		return task.Built{}, fmt.Errorf("operator %q has %d inputs instead of two", n.Name, len(ins))
+	}
+	o, err := join.New(spec, ins[0], ins[1], n.Out)
+	return task.Built{Operator: o}, err
 }
 
 func valuesBuilder(n *graph.Node, _ []*vec.Schema) (task.Built, error) {

@@ -1,0 +1,596 @@
+package rows
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/engine/state/enc"
+	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/engine/table"
+	"github.com/bramble-stream/bramble/engine/vec"
+)
+
+const (
+	// prefixBytes is the key group and the namespace before side and key in the store, seqBytes the number behind them.
+	prefixBytes = 10
+	seqBytes    = 8
+	// applyBytes is how large a batch of writes gets before it is applied.
+	applyBytes = 256 << 10
+	// maxFree is how many emptied namespaces are kept for reuse.
+	maxFree = 4
+	// compactRows is how many removed rows are left lying at least.
+	compactRows = 1024
+)
+
+// spacePrefix appends the key group and the namespace. Flipping the sign bit makes byte order the order of the times.
+func spacePrefix(dst []byte, kg stream.KeyGroup, ns int64) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(kg))
+	return binary.BigEndian.AppendUint64(dst, uint64(ns)^1<<63)
+}
+
+// after returns the first key after all keys with the prefix.
+func after(prefix []byte) []byte {
+	end := slices.Clone(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end
+		}
+	}
+	return append(end, 0xff) // all ones: no key group is that high
+}
+
+func (sp *Space) keyGroup(g int32) stream.KeyGroup {
+	return sp.tab.KeyGroup(g, sp.st.o.MaxParallelism)
+}
+
+// groupKey is the key of a group's rows up to their number, in the Store's buffer.
+func (sp *Space) groupKey(in int, g int32) []byte {
+	s := sp.st
+	s.kbuf = append(spacePrefix(s.kbuf[:0], sp.keyGroup(g), sp.ns), byte(in))
+	s.kbuf = sp.tab.EncodeKey(s.kbuf, g)
+	return s.kbuf
+}
+
+func (sp *Space) rowKey(in int, row int32) []byte {
+	d := &sp.sides[in]
+	s := sp.st
+	s.kbuf = binary.BigEndian.AppendUint64(sp.groupKey(in, d.group[row]), d.seq[row])
+	return s.kbuf
+}
+
+func (s *Store) open() error {
+	if s.store != nil {
+		return nil
+	}
+	if s.o.Open == nil {
+		return fmt.Errorf("rows have no state store")
+	}
+	st, err := s.o.Open(func(dst, _, _, newer []byte) ([]byte, error) { return append(dst, newer...), nil })
+	if err != nil {
+		return fmt.Errorf("open state: %w", err)
+	}
+	s.store = st
+	return nil
+}
+
+// flush applies what was written so far; it comes before every read.
+func (s *Store) flush() error {
+	if s.writes.Len() == 0 {
+		return nil
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	err := s.store.Apply(&s.writes)
+	s.writes.Reset()
+	return err
+}
+
+// write tells the store of all rows of the space that it does not know.
+func (sp *Space) write() error {
+	s := sp.st
+	for in := range sp.sides {
+		d := &sp.sides[in]
+		for row, f := range d.flags {
+			if f&(flagDirty|flagDead) != flagDirty {
+				continue
+			}
+			d.flags[row] = flagStored
+			sp.kgs[sp.keyGroup(d.group[row])] = true
+			s.vbuf = binary.AppendUvarint(s.vbuf[:0], uint64(uint32(d.count[row])))
+			s.vbuf = binary.AppendVarint(s.vbuf, d.stamp[row])
+			for _, c := range d.cols {
+				s.vbuf = enc.Append(s.vbuf, c, row)
+			}
+			s.writes.Add(state.OpSet, sp.rowKey(in, int32(row)), s.vbuf)
+			if s.writes.SizeBytes() >= applyBytes {
+				if err := s.flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return s.flush()
+}
+
+// decode appends a stored row to the columns.
+func (d *side) decode(v []byte) (count int32, stamp int64, err error) {
+	n, k := binary.Uvarint(v)
+	if k <= 0 {
+		return 0, 0, enc.ErrCorrupt
+	}
+	stamp, m := binary.Varint(v[k:])
+	if m <= 0 {
+		return 0, 0, enc.ErrCorrupt
+	}
+	v = v[k+m:]
+	for _, c := range d.cols {
+		if v, err = enc.Decode(v, c); err != nil {
+			return 0, 0, err
+		}
+	}
+	if len(v) > 0 {
+		return 0, 0, enc.ErrCorrupt
+	}
+	return int32(uint32(n)), stamp, nil
+}
+
+// add appends what is kept beside the columns of a stored row, which have been appended.
+func (sp *Space) add(in int, g int32, seq uint64, count int32, stamp int64) int32 {
+	d := &sp.sides[in]
+	row := int32(len(d.seq))
+	d.group, d.seq = append(d.group, g), append(d.seq, seq)
+	d.count, d.stamp = append(d.count, count), append(d.stamp, stamp)
+	d.flags, d.chain = append(d.flags, flagStored), append(d.chain, 0)
+	return row
+}
+
+// hashStored hashes the rows from base on, once they are all there.
+func (sp *Space) hashStored(in int, base int32) {
+	s, d := sp.st, &sp.sides[in]
+	if !s.o.Hashed {
+		return
+	}
+	var one [1]uint64
+	var sel [1]int
+	for row := int(base); row < len(d.seq); row++ {
+		sel[0] = row
+		vec.Hash(d.cols, sel[:], one[:])
+		d.hash = append(d.hash, uint32(one[0]>>32))
+	}
+}
+
+// Load sees to it that all rows of the groups on a side are in memory. It costs nothing while the space has not spilled.
+func (sp *Space) Load(in int, groups []int32) error {
+	if !sp.spilled {
+		return nil
+	}
+	bit := uint8(1) << in
+	for _, g := range groups {
+		if g < 0 || sp.loaded[g]&bit != 0 || sp.born[g] == 0 {
+			continue
+		}
+		if err := sp.load(in, g); err != nil {
+			return fmt.Errorf("load rows: %w", err)
+		}
+		sp.loaded[g] |= bit
+	}
+	return nil
+}
+
+// load puts a group's stored rows before those that are in memory.
+func (sp *Space) load(in int, g int32) (err error) {
+	s, d := sp.st, &sp.sides[in]
+	if !sp.kgs[sp.keyGroup(g)] {
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	lo := slices.Clone(sp.groupKey(in, g))
+	n := len(lo)
+	hi := binary.BigEndian.AppendUint64(slices.Clone(lo), sp.born[g])
+	it, err := s.store.Iter(lo, hi)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	base, last := int32(len(d.seq)), int32(-1)
+	head, tail := d.head[g], d.tail[g]
+	d.head[g], d.tail[g] = 0, 0
+	for it.Next() {
+		key := it.Key()
+		if len(key) != n+seqBytes {
+			return fmt.Errorf("key %x of the state store: %w", key, enc.ErrCorrupt)
+		}
+		count, stamp, err := d.decode(it.Value())
+		if err != nil {
+			return fmt.Errorf("value of key %x of the state store: %w", key, err)
+		}
+		last = sp.add(in, g, binary.BigEndian.Uint64(key[n:]), count, stamp)
+		d.link(g, last)
+	}
+	if head != 0 {
+		if last >= 0 {
+			d.chain[last] = head
+		} else {
+			d.head[g] = head
+		}
+		d.tail[g] = tail
+	}
+	sp.hashStored(in, base)
+	return it.Err()
+}
+
+// Trim brings the Store back into its budget, if it is beyond, and makes good for removed rows. Groups and rows are void afterwards.
+func (s *Store) Trim() error {
+	mem := int64(0)
+	for _, sp := range s.spaces {
+		if sp.full() && s.o.Open != nil {
+			if err := sp.spill(); err != nil {
+				return err
+			}
+		}
+		sp.compact()
+		mem += sp.mem
+	}
+	if s.writes.SizeBytes() >= applyBytes {
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	for s.o.BudgetBytes > 0 && s.o.Open != nil && mem > s.o.BudgetBytes {
+		var victim *Space
+		for _, sp := range s.spaces {
+			if victim == nil || sp.mem > victim.mem || sp.mem == victim.mem && sp.ns < victim.ns {
+				victim = sp
+			}
+		}
+		if victim == nil || victim.tab.Len() == 0 {
+			return nil
+		}
+		s.free = nil
+		mem -= victim.mem
+		if err := victim.spill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spill writes the space to the store and empties it. What is used again is read back.
+func (sp *Space) spill() error {
+	sp.st.spills++
+	if err := sp.write(); err != nil {
+		return fmt.Errorf("spill namespace %d: %w", sp.ns, err)
+	}
+	sp.spilled = true
+	sp.clear()
+	return nil
+}
+
+// compact drops removed rows, and keys without rows, once they are more than what is left.
+func (sp *Space) compact() {
+	dead, rows := 0, 0
+	for i := range sp.sides {
+		dead, rows = dead+sp.sides[i].dead, rows+len(sp.sides[i].seq)
+	}
+	if dead <= compactRows || 2*dead <= rows {
+		return
+	}
+	old := *sp
+	sp.clear()
+	var sel []int
+	for g := range int32(old.tab.Len()) {
+		if slices.ContainsFunc(old.sides, func(d side) bool { return d.head[g] != 0 }) {
+			sel = append(sel, int(g))
+		}
+	}
+	groups := make([]int32, vec.MaxRows)
+	for at := 0; at < len(sel); at += vec.MaxRows {
+		part := sel[at:min(at+vec.MaxRows, len(sel))]
+		sp.tab.Groups(old.tab.Keys(), part, nil, groups[:len(part)])
+		sp.grow()
+		for k, g := range part {
+			sp.born[groups[k]], sp.loaded[groups[k]] = old.born[g], old.loaded[g]
+		}
+	}
+	for in := range old.sides {
+		sp.sides[in].take(&old.sides[in], sel)
+	}
+	sp.Account()
+}
+
+// take copies the rows of the groups listed from another side, which become groups 0, 1, … here.
+func (d *side) take(from *side, groups []int) {
+	var rows []int
+	for to, g := range groups {
+		for r := from.head[g] - 1; r >= 0; r = from.chain[r] - 1 {
+			row := int32(len(rows))
+			rows = append(rows, int(r))
+			d.group, d.seq = append(d.group, int32(to)), append(d.seq, from.seq[r])
+			d.count, d.stamp = append(d.count, from.count[r]), append(d.stamp, from.stamp[r])
+			d.flags, d.chain = append(d.flags, from.flags[r]), append(d.chain, 0)
+			if from.hash != nil {
+				d.hash = append(d.hash, from.hash[r])
+			}
+			d.link(int32(to), row)
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	for i, c := range d.cols {
+		c.AppendSel(from.cols[i], rows)
+	}
+}
+
+// Drop forgets a namespace, in memory and in the store.
+func (s *Store) Drop(ns int64) error {
+	sp := s.spaces[ns]
+	if sp == nil {
+		return nil
+	}
+	delete(s.spaces, ns)
+	if at, ok := slices.BinarySearch(s.order, ns); ok {
+		s.order = slices.Delete(s.order, at, at+1)
+	}
+	if len(sp.kgs) > 0 {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		if err := s.open(); err != nil {
+			return err
+		}
+	}
+	for kg := range sp.kgs {
+		lo := spacePrefix(nil, kg, ns)
+		if err := s.store.DeleteRange(lo, after(lo)); err != nil {
+			return fmt.Errorf("drop namespace %d: %w", ns, err)
+		}
+	}
+	clear(sp.kgs)
+	small := len(s.free) < maxFree && (s.o.BudgetBytes <= 0 || sp.mem < s.o.BudgetBytes/(4*maxFree)) && !sp.spilled
+	sp.spilled = false
+	if small {
+		sp.reset()
+		s.free = append(s.free, sp)
+	}
+	return nil
+}
+
+// reset empties the space and keeps its memory.
+func (sp *Space) reset() {
+	sp.tab.Reset()
+	sp.born, sp.loaded = sp.born[:0], sp.loaded[:0]
+	for i := range sp.sides {
+		d := &sp.sides[i]
+		for _, c := range d.cols {
+			c.Reset()
+		}
+		d.head, d.tail, d.chain = d.head[:0], d.tail[:0], d.chain[:0]
+		d.group, d.seq, d.hash = d.group[:0], d.seq[:0], d.hash[:0]
+		d.count, d.stamp, d.flags, d.dead = d.count[:0], d.stamp[:0], d.flags[:0], 0
+	}
+}
+
+// Each hands all rows of a namespace to f, in one part while they are in memory, else a key group at a time; each key is in one part only. The
+// part is f's until it returns. The namespace has no rows left in memory afterwards if it had spilled.
+func (s *Store) Each(ns int64, f func(part *Space) error) error {
+	sp := s.spaces[ns]
+	if sp == nil {
+		return nil
+	}
+	if !sp.spilled {
+		return f(sp)
+	}
+	if err := sp.write(); err != nil {
+		return fmt.Errorf("complete namespace %d: %w", ns, err)
+	}
+	sp.clear()
+	for kg := s.o.KeyRange.First; kg < s.o.KeyRange.Limit; kg++ {
+		if !sp.kgs[kg] {
+			continue
+		}
+		part := s.newSpace(ns)
+		if err := part.loadKeyGroup(kg); err != nil {
+			return fmt.Errorf("load namespace %d: %w", ns, err)
+		}
+		if err := f(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadKeyGroup reads all rows of a key group of the namespace.
+func (sp *Space) loadKeyGroup(kg stream.KeyGroup) (err error) {
+	s := sp.st
+	lo := spacePrefix(nil, kg, sp.ns)
+	it, err := s.store.Iter(lo, after(lo))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	key := make([]*vec.Col, len(s.o.Keys))
+	for i, t := range s.o.Keys {
+		key[i] = vec.NewCol(t)
+	}
+	for it.Next() {
+		k := it.Key()
+		if len(k) < prefixBytes+1+seqBytes || int(k[prefixBytes]) >= len(sp.sides) {
+			return fmt.Errorf("key %x of the state store: %w", k, enc.ErrCorrupt)
+		}
+		for _, c := range key {
+			c.Reset()
+		}
+		rest, err := table.DecodeKey(k[prefixBytes+1:], key)
+		if err != nil || len(rest) != seqBytes {
+			return fmt.Errorf("key %x of the state store: %w", k, enc.ErrCorrupt)
+		}
+		in := int(k[prefixBytes])
+		g := sp.Groups(key, nil, 1, nil)[0]
+		d := &sp.sides[in]
+		count, stamp, err := d.decode(it.Value())
+		if err != nil {
+			return fmt.Errorf("value of key %x of the state store: %w", k, err)
+		}
+		d.link(g, sp.add(in, g, binary.BigEndian.Uint64(rest), count, stamp))
+	}
+	for in := range sp.sides {
+		sp.hashStored(in, 0)
+	}
+	return it.Err()
+}
+
+// Snapshot writes everything that has changed to the state store, and keeps it in memory. The bytes it returns belong into the operator's own
+// snapshot.
+func (s *Store) Snapshot() ([]byte, error) {
+	own := binary.BigEndian.AppendUint64(nil, s.next)
+	if s.o.Open == nil {
+		return own, nil
+	}
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	for _, ns := range s.order {
+		if err := s.spaces[ns].write(); err != nil {
+			return nil, fmt.Errorf("snapshot namespace %d: %w", ns, err)
+		}
+	}
+	return own, s.flush()
+}
+
+// Restore takes up what is in the state store, after the runtime has put a checkpoint there, with what Snapshot returned in each former task.
+func (s *Store) Restore(parts [][]byte) error {
+	for _, p := range parts {
+		if len(p) != 8 {
+			return fmt.Errorf("restore rows: %x is no snapshot", p)
+		}
+		s.next = max(s.next, binary.BigEndian.Uint64(p))
+	}
+	if s.o.Open == nil {
+		return nil
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	for kg := s.o.KeyRange.First; kg < s.o.KeyRange.Limit; kg++ {
+		lo := binary.BigEndian.AppendUint16(nil, uint16(kg))
+		for hi := after(lo); ; {
+			key, err := s.firstKey(lo, hi)
+			if err != nil {
+				return fmt.Errorf("restore key group %d: %w", kg, err)
+			}
+			if key == nil {
+				break
+			}
+			if len(key) < prefixBytes {
+				return fmt.Errorf("restore key group %d: key of %d bytes", kg, len(key))
+			}
+			sp := s.Space(int64(binary.BigEndian.Uint64(key[2:]) ^ 1<<63))
+			sp.spilled, sp.kgs[kg] = true, true
+			lo = after(key[:prefixBytes])
+		}
+	}
+	return nil
+}
+
+// firstKey returns a copy of the first key in [lo, hi), or nil.
+func (s *Store) firstKey(lo, hi []byte) ([]byte, error) {
+	it, err := s.store.Iter(lo, hi)
+	if err != nil {
+		return nil, err
+	}
+	var key []byte
+	if it.Next() {
+		key = append(key, it.Key()...)
+	}
+	err = it.Err()
+	if cerr := it.Close(); err == nil {
+		err = cerr
+	}
+	return key, err
+}
+
+// Sweep removes the rows of a key group whose stamp is before the limit, in memory and in the store, of namespace ns. It reads the key group's
+// entries, so do it now and then, one key group at a time.
+func (s *Store) Sweep(ns int64, kg stream.KeyGroup, before int64) error {
+	sp := s.spaces[ns]
+	if sp == nil {
+		return nil
+	}
+	for g := range int32(sp.tab.Len()) {
+		if sp.keyGroup(g) != kg {
+			continue
+		}
+		for in := range sp.sides {
+			sp.expire(in, g, before)
+		}
+	}
+	if !sp.kgs[kg] {
+		return nil
+	}
+	// What is in memory may have a newer stamp than the store says.
+	if err := sp.write(); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return s.sweepStored(kg, ns, before)
+}
+
+// expire removes a group's rows in memory whose stamp is before the limit.
+func (sp *Space) expire(in int, g int32, before int64) {
+	d := &sp.sides[in]
+	prev := int32(-1)
+	for row := d.head[g] - 1; row >= 0; {
+		next := d.chain[row] - 1
+		if d.stamp[row] < before {
+			sp.Remove(in, row, prev)
+		} else {
+			prev = row
+		}
+		row = next
+	}
+}
+
+func (s *Store) sweepStored(kg stream.KeyGroup, ns, before int64) error {
+	lo := spacePrefix(nil, kg, ns)
+	it, err := s.store.Iter(lo, after(lo))
+	if err != nil {
+		return fmt.Errorf("sweep key group %d: %w", kg, err)
+	}
+	for it.Next() {
+		v := it.Value()
+		_, k := binary.Uvarint(v)
+		if k <= 0 {
+			continue
+		}
+		if stamp, m := binary.Varint(v[k:]); m > 0 && stamp < before {
+			s.writes.Add(state.OpDelete, it.Key(), nil)
+		}
+		if s.writes.SizeBytes() > vec.TargetBytes {
+			break // the next sweep goes on
+		}
+	}
+	err = it.Err()
+	if cerr := it.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("sweep key group %d: %w", kg, err)
+	}
+	return s.flush()
+}
