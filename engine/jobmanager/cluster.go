@@ -28,6 +28,8 @@ type cluster struct {
 	pulse serve.Pulse
 	// beatAt is when taskmanagers were last told that the jobmanager lives.
 	beatAt time.Time
+	// sampledAt is when series were last sampled.
+	sampledAt stream.Time
 	// ctx ends with the loop; prepares run under it.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -178,6 +180,7 @@ func (c *cluster) send(m *member, msg *pb.ConnectResponse) {
 // tick looks for silence and for what takes too long.
 func (c *cluster) tick() {
 	now := c.jm.cfg.Clock.Now()
+	c.observe()
 	stood := c.pulse.Stood(now)
 	beat := now.Sub(c.beatAt) >= c.jm.cfg.HeartbeatInterval
 	if beat {

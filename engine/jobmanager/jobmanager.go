@@ -6,7 +6,9 @@
 package jobmanager
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -79,6 +81,7 @@ type Config struct {
 	Storage       blob.Openers
 	// FlinkNames adds Flink's metric names.
 	FlinkNames bool
+	HTTP       HTTP
 }
 
 const (
@@ -123,25 +126,38 @@ type JobManager struct {
 	storage blob.Store
 	leader  *ckptstore.Leader
 	fenced  chan struct{}
-	ready   atomic.Bool
+	// plans bounds what is planned for pages.
+	plans chan struct{}
+	// secure is nil without TLS, token "" without one.
+	secure *tls.Config
+	token  string
+	ready  atomic.Bool
 }
 
 // New opens the listeners.
 func New(cfg Config) (*JobManager, error) {
 	cfg.setDefaults()
 	jm := &JobManager{cfg: cfg, calls: make(chan func(*cluster), callsQueued), stopped: make(chan struct{}), fenced: make(chan struct{}, 1)}
+	jm.plans = make(chan struct{}, plansMax)
 	if err := jm.openStorage(); err != nil {
+		return nil, err
+	}
+	if err := jm.prepareHTTP(); err != nil {
 		return nil, err
 	}
 	for _, l := range []struct {
 		to   *net.Listener
+		host string
 		port int
 		what string
-	}{{&jm.rpc, cfg.RPCPort, "rpc"}, {&jm.http, cfg.HTTPPort, "http"}, {&jm.metrics, cfg.MetricsPort, "metrics"}} {
+	}{
+		{&jm.rpc, cfg.BindHost, cfg.RPCPort, "rpc"}, {&jm.http, cmp.Or(cfg.HTTP.BindHost, cfg.BindHost), cfg.HTTPPort, "http"},
+		{&jm.metrics, cfg.BindHost, cfg.MetricsPort, "metrics"},
+	} {
 		if l.port == serve.Off {
 			continue
 		}
-		listener, err := serve.Listen(cfg.BindHost, l.port)
+		listener, err := serve.Listen(l.host, l.port)
 		if err != nil {
 			jm.closeListeners()
 			return nil, fmt.Errorf("%s: %w (choose another with --%s-port)", l.what, err, l.what)
@@ -225,7 +241,7 @@ func (jm *JobManager) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return serve.GRPC(ctx, server, jm.rpc) })
 	if jm.http != nil {
-		g.Go(func() error { return serve.HTTP(ctx, jm.pages(), jm.http) })
+		g.Go(func() error { return jm.serveHTTP(ctx) })
 	}
 	if jm.metrics != nil {
 		g.Go(func() error {

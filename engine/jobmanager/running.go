@@ -46,6 +46,8 @@ type running struct {
 	health []*pb.Health
 	// vertexOf finds a vertex by ID.
 	vertexOf map[string]int
+	// observed is what rates and series are made of.
+	observed observed
 	// watchers receive after a change.
 	watchers map[chan struct{}]struct{}
 }

@@ -110,7 +110,8 @@ func (c *cluster) receive(m *member, msg *pb.ConnectRequest) {
 	m.info.LastHeartbeatMs = m.seen.UnixMilli()
 	switch msg := msg.Message.(type) {
 	case *pb.ConnectRequest_Heartbeat:
-		m.info.MemoryUsedBytes = msg.Heartbeat.MemoryUsedBytes
+		m.info.MemoryUsedBytes, m.info.RssBytes = msg.Heartbeat.MemoryUsedBytes, msg.Heartbeat.RssBytes
+		m.info.TemperatureMillicelsius, m.info.Goroutines = msg.Heartbeat.TemperatureMillicelsius, msg.Heartbeat.Goroutines
 	case *pb.ConnectRequest_DeployResult:
 		c.onDeployed(m, msg.DeployResult)
 	case *pb.ConnectRequest_TaskState:
@@ -119,7 +120,7 @@ func (c *cluster) receive(m *member, msg *pb.ConnectRequest) {
 		for _, t := range msg.Metrics.Tasks {
 			if r := c.current(t.JobId, t.Attempt); r != nil {
 				if ref, ok := r.ref(t.Task); ok {
-					r.metrics[ref.Vertex][ref.Index] = t.Metrics
+					r.report(ref, t.Metrics, c.now())
 				}
 			}
 		}
@@ -166,7 +167,7 @@ func (c *cluster) onTaskState(m *member, msg *pb.TaskStateChange) {
 		return
 	}
 	if msg.Metrics != nil {
-		r.metrics[ref.Vertex][ref.Index] = msg.Metrics
+		r.report(ref, msg.Metrics, c.now())
 	}
 	state, ok := taskStates[msg.State]
 	if !ok {

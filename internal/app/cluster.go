@@ -78,6 +78,7 @@ func NewCluster(cfg ClusterConfig) (*Cluster, error) {
 	jm, err := jobmanager.New(jobmanager.Config{
 		BindHost: loopback, RPCPort: cfg.RPCPort, HTTPPort: cfg.HTTPPort, MetricsPort: serve.Off, FlinkNames: cfg.FlinkNames,
 		Plan: planner(connectors, cfg.Preview), Connectors: connectors, Version: Version(), Log: cfg.Log, Clock: Clock{}, Rand: rand.Reader,
+		HTTP: withLanguage(jobmanager.HTTP{}),
 	})
 	if err != nil {
 		return nil, err

@@ -50,11 +50,12 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 	fs := flagSet(cmd)
 	fs.StringVar(&cfg.BindHost, "bind-host", "0.0.0.0", "address to listen on")
 	fs.IntVar(&cfg.RPCPort, "rpc-port", DefaultRPCPort, "gRPC port for clients and taskmanagers; 0 picks a free one")
-	fs.IntVar(&cfg.HTTPPort, "http-port", DefaultHTTPPort, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
+	fs.IntVar(&cfg.HTTPPort, "http-port", DefaultHTTPPort, "HTTP port of the dashboard and the REST API; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
 	fs.StringVar(&dataDir, "data-dir", "", "directory for what outlives a restart: the leader epoch (none by default)")
 	fs.StringVar(&cfg.CheckpointDir, "checkpoint-dir", "", "where checkpoints go: file:///… that all taskmanagers share, or s3://bucket/prefix\n(none by default: a job that loses a task fails)")
 	fs.BoolVar(&cfg.FlinkNames, "metrics-flink-names", false, "show metrics under Flink's names, too")
+	takeHTTP := httpFlags(fs, &cfg.HTTP)
 	logs.Add(fs, "info")
 	health := addHealth(fs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -74,6 +75,8 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 		if cfg.LeaderEpoch, err = nextEpoch(dataDir); err != nil {
 			return err
 		}
+		takeHTTP()
+		cfg.HTTP = withLanguage(cfg.HTTP)
 		cfg.Log, cfg.Plan, cfg.Connectors = log, Planner(nil), all.Connectors()
 		cfg.Version, cfg.Clock, cfg.Rand, cfg.Storage = Version(), Clock{}, rand.Reader, merged(storage)
 		jm, err := jobmanager.New(cfg)
