@@ -39,6 +39,13 @@ type Importer interface {
 	Retain(r stream.KeyRange) error
 }
 
+// Incremental is what stores offer whose checkpoints can build on earlier ones.
+type Incremental interface {
+	// SnapshotIncrement is Snapshot in the form that adds least to what earlier snapshots have listed. Store.Snapshot is the form that keeps
+	// best, for savepoints. A store opens on either.
+	SnapshotIncrement(epoch stream.Epoch) (Snapshot, error)
+}
+
 // Iterator walks a range of a Store: for it.Next() { it.Key(); it.Value() }. Slices are valid until the next call.
 type Iterator interface {
 	Next() bool

@@ -159,7 +159,7 @@ func (t *Task) snapshot(b stream.Barrier) error {
 	}
 	for _, n := range t.nodes {
 		t.current = n
-		if err := t.snapshotNode(n, &s); err != nil {
+		if err := t.snapshotNode(n, &s, b.Savepoint); err != nil {
 			return errors.Join(err, s.Close())
 		}
 	}
@@ -185,7 +185,7 @@ func (t *Task) snapshot(b stream.Barrier) error {
 }
 
 // snapshotNode adds an operator's part.
-func (t *Task) snapshotNode(n *node, s *Snapshot) error {
+func (t *Task) snapshotNode(n *node, s *Snapshot, savepoint bool) error {
 	id := n.spec.ID
 	var err error
 	switch {
@@ -197,8 +197,12 @@ func (t *Task) snapshotNode(n *node, s *Snapshot) error {
 		s.States[id], err = n.snapshotter.Snapshot(s.Epoch)
 	}
 	if err == nil && n.store != nil && t.cfg.OnSnapshot != nil {
+		take := n.store.Snapshot
+		if i, ok := n.store.(state.Incremental); ok && !savepoint {
+			take = i.SnapshotIncrement
+		}
 		var st state.Snapshot
-		if st, err = n.store.Snapshot(s.Epoch); err == nil {
+		if st, err = take(s.Epoch); err == nil {
 			s.Stores[id] = st
 		}
 	}

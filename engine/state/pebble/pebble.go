@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	cpebble "github.com/cockroachdb/pebble/v2"
@@ -35,6 +34,8 @@ type Options struct {
 	// Keep leaves Dir in place at Close.
 	Keep bool
 	Log  *slog.Logger
+	// FS is for tests; nil means the system's. Links of incremental snapshots go past it.
+	FS vfs.FS
 }
 
 // DefaultMemoryBytes is for a task of a 256 MiB taskmanager with a few stateful tasks.
@@ -49,13 +50,20 @@ type Store struct {
 	db *cpebble.DB
 	// names maps a table file that came with a restored snapshot to the name that the snapshot listed it under.
 	names map[string]string
+	h     *health
+	chain *chain
+	// rebase has the next incremental snapshot begin with a base: much of the present one is not wanted any more.
+	rebase bool
+	// written are the bytes of keys and values since the present base.
+	written int64
 }
 
 var (
-	_ state.Store    = (*Store)(nil)
-	_ state.Importer = (*Store)(nil)
-	_ state.Iterator = (*iterator)(nil)
-	_ state.Snapshot = (*snapshot)(nil)
+	_ state.Store       = (*Store)(nil)
+	_ state.Importer    = (*Store)(nil)
+	_ state.Incremental = (*Store)(nil)
+	_ state.Iterator    = (*iterator)(nil)
+	_ state.Snapshot    = (*snapshot)(nil)
 )
 
 // Open opens the store in o.Dir.
@@ -69,21 +77,33 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	names, err := unlist(o.Dir)
-	if err != nil {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	s := &Store{o: o, h: &health{}, chain: newChain(o.Dir, o.Instance)}
+	var runs []string
+	var err error
+	if runs, s.names, err = s.chain.takeUp(o.Dir); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	s := &Store{o: o, names: names}
-	opts, cache := o.pebble()
+	opts, cache := s.pebble()
 	defer cache.Unref() // the database keeps its own reference
 	if s.db, err = cpebble.Open(o.Dir, opts); err != nil {
-		return nil, fmt.Errorf("open state in %s: %w", o.Dir, err)
+		return nil, errors.Join(fmt.Errorf("open state in %s: %w", o.Dir, err), s.chain.close())
+	}
+	s.written = s.chain.mu.cur.bytesOfRuns() // about
+	if err = s.mergeRuns(runs, opts); err == nil {
+		err = s.h.failed()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open state in %s: %w", o.Dir, err), s.Close())
 	}
 	return s, nil
 }
 
 // pebble sizes Pebble's options from the budget: a quarter each for the active memtable and one being flushed, the rest for blocks.
-func (o Options) pebble() (*cpebble.Options, *cpebble.Cache) {
+func (s *Store) pebble() (*cpebble.Options, *cpebble.Cache) {
+	o := s.o
 	mem := o.MemoryBytes
 	if mem <= 0 {
 		mem = DefaultMemoryBytes
@@ -91,7 +111,7 @@ func (o Options) pebble() (*cpebble.Options, *cpebble.Cache) {
 	mem = max(mem, MinMemoryBytes)
 	cache := cpebble.NewCache(mem / 2)
 	opts := &cpebble.Options{
-		FS:         noSyncFS{vfs.Default},
+		FS:         stateFS{o.FS, s.h},
 		Cache:      cache,
 		DisableWAL: true,
 		// 64 MiB is where larger memtables stop paying on an SD card.
@@ -103,7 +123,8 @@ func (o Options) pebble() (*cpebble.Options, *cpebble.Cache) {
 		LBaseMaxBytes:              16 << 20,
 		MaxOpenFiles:               256,
 		FormatMajorVersion:         formatVersion,
-		Logger:                     logger{o.Log},
+		Logger:                     logger{o.Log, s.h},
+		EventListener:              s.chain.listener(s.h),
 		Merger:                     merger(o.Merge),
 		DisableTableStats:          true,
 		NoSyncOnClose:              true,
@@ -118,6 +139,7 @@ func (o Options) pebble() (*cpebble.Options, *cpebble.Cache) {
 		l.FilterType = cpebble.TableFilter
 	}
 	opts.TargetFileSizes[0] = 2 << 20
+	opts.EnsureDefaults()
 	return opts, cache
 }
 
@@ -127,35 +149,15 @@ const formatVersion = cpebble.FormatFlushableIngest
 // sep ends the prefix that makes a file's name unique in a snapshot. Pebble's own names have none, so the last one is ours.
 const sep = "_"
 
-// unlist gives the files of a snapshot in dir their own names back, and returns what tables were listed as.
-func unlist(dir string) (map[string]string, error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]string{}
-	for _, e := range list {
-		at := strings.LastIndex(e.Name(), sep)
-		if at < 0 || e.IsDir() {
-			continue
-		}
-		plain := e.Name()[at+1:]
-		if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(dir, plain)); err != nil {
-			return nil, err
-		}
-		if isTable(plain) {
-			names[plain] = e.Name()
-		}
-	}
-	return names, nil
-}
-
 func isTable(name string) bool {
 	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
 }
 
 // Get implements state.Store.
 func (s *Store) Get(key []byte) ([]byte, io.Closer, error) {
+	if err := s.h.failed(); err != nil {
+		return nil, nil, fmt.Errorf("read state: %w", err)
+	}
 	v, closer, err := s.db.Get(key)
 	if errors.Is(err, cpebble.ErrNotFound) {
 		return nil, nil, nil
@@ -171,6 +173,7 @@ func (s *Store) Apply(w *state.Writes) error {
 	if w.Len() == 0 {
 		return nil
 	}
+	s.written += int64(w.SizeBytes())
 	b := s.db.NewBatchWithSize(w.SizeBytes() + 16*w.Len())
 	for i := range w.Len() {
 		var err error
@@ -190,10 +193,8 @@ func (s *Store) Apply(w *state.Writes) error {
 			return errors.Join(fmt.Errorf("write state: %w", err), b.Close())
 		}
 	}
-	if err := s.db.Apply(b, cpebble.NoSync); err != nil {
-		return errors.Join(fmt.Errorf("write state: %w", err), b.Close())
-	}
-	if err := b.Close(); err != nil {
+	err := s.db.Apply(b, cpebble.NoSync)
+	if err = errors.Join(err, b.Close(), s.h.failed()); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil
@@ -212,6 +213,9 @@ type iterator struct {
 func (s *Store) Iter(lower, upper []byte) (state.Iterator, error) {
 	if len(lower) == 0 {
 		lower = nil // Pebble takes an empty bound for a key to seek to
+	}
+	if err := s.h.failed(); err != nil {
+		return nil, fmt.Errorf("iterate state: %w", err)
 	}
 	it, err := s.db.NewIter(&cpebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -285,7 +289,7 @@ func (s *Store) SizeBytes() int64 {
 
 // Close implements state.Store. Snapshots that are still open keep their files.
 func (s *Store) Close() error {
-	err := s.db.Close()
+	err := errors.Join(s.db.Close(), s.chain.close())
 	if !s.o.Keep {
 		err = errors.Join(err, os.RemoveAll(s.o.Dir))
 	}
@@ -297,6 +301,7 @@ func (s *Store) Close() error {
 
 // Retain implements state.Importer.
 func (s *Store) Retain(r stream.KeyRange) error {
+	s.rebase = true
 	lo := binary.BigEndian.AppendUint16(nil, uint16(r.First))
 	hi := binary.BigEndian.AppendUint16(nil, uint16(r.Limit))
 	if err := s.DeleteRange(nil, lo); err != nil {
@@ -313,6 +318,7 @@ func (s *Store) Import(dir string, r stream.KeyRange) (err error) {
 		return fmt.Errorf("import state: %w", err)
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	s.rebase = true
 	lo := binary.BigEndian.AppendUint16(nil, uint16(r.First))
 	hi := binary.BigEndian.AppendUint16(nil, uint16(r.Limit))
 	it, err := src.Iter(lo, hi)

@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	cpebble "github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
@@ -25,9 +24,10 @@ type snapshot struct {
 
 // Snapshot implements state.Store: it flushes the memtable, as there is no log to hold it, and links the table files into a directory
 // beside the store's. A table file is listed under the same name in every snapshot of its life, other files under names of the epoch's own.
+// Nothing but the database's own files is in it, so that it is the form of savepoints; see SnapshotIncrement for what checkpoints take.
 func (s *Store) Snapshot(epoch stream.Epoch) (state.Snapshot, error) {
-	if err := s.db.Flush(); err != nil {
-		return nil, fmt.Errorf("snapshot state at epoch %d: flush: %w", epoch, err)
+	if err := s.flush(); err != nil {
+		return nil, fmt.Errorf("snapshot state at epoch %d: %w", epoch, err)
 	}
 	e := strconv.FormatUint(uint64(epoch), 10)
 	dir := s.o.Dir + ".epoch-" + e
@@ -50,6 +50,9 @@ func (s *Store) Snapshot(epoch stream.Epoch) (state.Snapshot, error) {
 		name := s.listed(f.Name(), e)
 		snap.plain[name] = f.Name()
 		snap.files = append(snap.files, state.SnapshotFile{Name: name, SizeBytes: info.Size()})
+	}
+	if err := s.h.failed(); err != nil {
+		return nil, errors.Join(fmt.Errorf("snapshot state at epoch %d: %w", epoch, err), snap.Close())
 	}
 	return snap, nil
 }
@@ -88,43 +91,27 @@ func (s *snapshot) Close() error {
 	return nil
 }
 
-// noSyncFS leaves out fsync: after a power failure state comes from a checkpoint, and on an SD card an fsync costs tens of milliseconds.
-type noSyncFS struct{ vfs.FS }
-
-type noSyncFile struct{ vfs.File }
-
-func (noSyncFile) Sync() error                { return nil }
-func (noSyncFile) SyncData() error            { return nil }
-func (noSyncFile) SyncTo(int64) (bool, error) { return false, nil }
-
-func noSync(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
+// flush writes the memtable out: there is no log to hold it.
+func (s *Store) flush() error {
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("flush: %w", err)
 	}
-	return noSyncFile{f}, nil
+	return s.h.failed()
 }
 
-func (fs noSyncFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return noSync(fs.FS.Create(name, c))
+// mergeFunc is the store's, or one that fails.
+func (s *Store) mergeFunc() state.MergeFunc { return orNoMerge(s.o.Merge) }
+
+func orNoMerge(f state.MergeFunc) state.MergeFunc {
+	if f == nil {
+		return func([]byte, []byte, []byte, []byte) ([]byte, error) { return nil, errNoMerge }
+	}
+	return f
 }
-
-func (fs noSyncFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return noSync(fs.FS.OpenReadWrite(name, c, o...))
-}
-
-func (fs noSyncFS) OpenDir(name string) (vfs.File, error) { return noSync(fs.FS.OpenDir(name)) }
-
-func (fs noSyncFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return noSync(fs.FS.ReuseForWrite(from, to, c))
-}
-
-func (fs noSyncFS) Unwrap() vfs.FS { return fs.FS }
 
 // merger wraps a merge function. Its name is in the files: it stays the same with and without one.
 func merger(f state.MergeFunc) *cpebble.Merger {
-	if f == nil {
-		f = func([]byte, []byte, []byte, []byte) ([]byte, error) { return nil, errNoMerge }
-	}
+	f = orNoMerge(f)
 	return &cpebble.Merger{
 		Name: "bramble",
 		Merge: func(key, value []byte) (cpebble.ValueMerger, error) {
