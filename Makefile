@@ -93,6 +93,20 @@ generate: ## Regenerate what is generated (protos), with pinned tools
 verify-generate: ## Fail if make generate changes anything
 	scripts/verify-generate
 
+web/node_modules: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: web
+web: web/node_modules ## Check, test and build the dashboard from web/src into web/dist (needs Node 20)
+	cd web && npm run check && npm test && npm run build
+
+# Go alone builds everything: web/dist is checked in. Where there is Node, this says whether it is what web/src gives.
+.PHONY: verify-web
+verify-web: ## Fail if make web changes anything; does nothing without Node
+	@command -v npm >/dev/null || { echo "no Node here: web/dist is taken as it is"; exit 0; }; \
+	$(MAKE) --no-print-directory web/node_modules && cd web && npm run check && npm test && node build.mjs --verify
+
 CROSS := $(foreach arch,amd64 arm64 arm,$(addprefix dist/linux_$(arch)/,$(PROGRAMS)))
 
 .PHONY: cross
@@ -137,6 +151,15 @@ bench-compare: ## Compare with a revision, BASE=rev PKG=./benchmarks/micro BENCH
 bench-short: ## Run every benchmark once, so that none rots
 	@test -n "$(BENCHED)" || { echo "there are no benchmarks"; exit 0; }
 	$(if $(BENCHED),go test -short -run '^$$' -bench . -benchtime 1x $(BENCHED))
+
+.PHONY: nexmark-conformance
+nexmark-conformance: ## Compare Nexmark's results with Apache Flink's, row for row; EVENTS=1000000 QUERIES=q0,q5; RECORDED=1 needs no Flink
+	go run ./benchmarks/peers conformance -events $(or $(EVENTS),1000000) -queries '$(QUERIES)' $(if $(RECORDED),-recorded)
+
+.PHONY: bench-peers
+bench-peers: ## Measure Nexmark on Bramble and Flink in turn, then MQTT on Bramble and eKuiper (KUIPERD=path); QUERIES=q0,q5 CORES=0,1 OUT=dir
+	go run ./benchmarks/peers speed -queries '$(QUERIES)' -cores '$(CORES)' -out '$(or $(OUT),benchmarks/results)'
+	go run ./benchmarks/peers mqtt -kuiperd '$(KUIPERD)' -out '$(or $(OUT),benchmarks/results)'
 
 .PHONY: fuzz-short
 fuzz-short: ## Run every fuzz target for FUZZTIME=10s

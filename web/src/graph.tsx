@@ -1,0 +1,178 @@
+// The dataflow graph: of a plan, or of a running job with its rates. Vertices are buttons over a drawing of the edges.
+import { useMemo } from 'preact/hooks'
+import { duration, percent, rate, whole } from './format.ts'
+import { useMedia, useWidth } from './hooks.ts'
+import { layout, type Layout } from './layout.ts'
+import type { Edge, PlanVertex, Vertex } from './types.ts'
+import { Usage } from './ui.tsx'
+
+const vertexWidth = 232
+const lineHeight = 18
+// More operators than this are counted instead of named.
+const operatorsShown = 6
+
+const live = (v: PlanVertex): v is Vertex => 'tasks' in v || 'state' in v
+
+const kindMarks: [RegExp, string][] = [
+  [/source|scan|values/i, '▸'], [/sink/i, '▪'], [/window/i, '◷'], [/group|aggreg/i, 'Σ'], [/join|lookup/i, '⋈'], [/watermark/i, '≈'], [/filter|calc|project/i, 'ƒ'],
+]
+
+export const markOf = (kind: string, name: string) => kindMarks.find(([re]) => re.test(kind) || re.test(name))?.[1] ?? '·'
+
+// title is what a vertex is called above its operators: what it reads or writes, else what it does.
+function title(v: PlanVertex): string {
+  return v.name || v.operators?.[0]?.name || v.id
+}
+
+function heightOf(v: PlanVertex): number {
+  const n = v.operators?.length ?? 0
+  const shown = n > operatorsShown ? operatorsShown + 1 : n
+  const running = live(v) ? 6 + 6 + 6 + 16 + 6 + 16 : 0
+  return 10 + lineHeight + (shown ? 6 + shown * lineHeight : 0) + running + 12
+}
+
+// tint says which state colours a vertex, and how much.
+export function tint(v: Vertex): { color: string; amount: number } {
+  if (/FAIL/.test(v.state)) return { color: 'var(--bad)', amount: 0.3 }
+  const busy = v.busyRatio ?? 0
+  const pressed = v.backpressuredRatio ?? 0
+  if (pressed > 0.1 && pressed >= busy) return { color: 'var(--pressed)', amount: Math.min(1, 0.2 + pressed * 0.8) }
+  if (busy > 0.005) return { color: 'var(--busy)', amount: Math.min(1, 0.15 + busy * 0.85) }
+  return { color: 'var(--idle)', amount: 0.2 }
+}
+
+function describe(v: Vertex): string {
+  const parts = [`${title(v)}, parallelism ${v.parallelism}, ${v.state.toLowerCase()}`]
+  if (v.busyRatio !== null) parts.push(`busy ${percent(v.busyRatio)}, back-pressured ${percent(v.backpressuredRatio)}`)
+  if (v.watermarkLagMs !== null) parts.push(`watermark lag ${duration(v.watermarkLagMs)}`)
+  if (v.late) parts.push(`${v.late} late`)
+  if (v.bad) parts.push(`${v.bad} bad`)
+  return parts.join(', ')
+}
+
+interface GraphProps {
+  vertices: readonly PlanVertex[]
+  edges: readonly Edge[]
+  selected?: string | undefined
+  onSelect?: (id: string) => void
+}
+
+export function Graph({ vertices, edges, selected, onSelect }: GraphProps) {
+  const narrow = useMedia('(max-width: 640px)')
+  const [ref, width] = useWidth<HTMLDivElement>()
+  // Numbers change every second; the layout only when the shape does.
+  const shape = vertices.map((v) => `${v.id}:${heightOf(v)}`).join() + '|' + edges.map((e) => `${e.source}>${e.target}`).join()
+  const placed = useMemo(
+    () => layout(vertices.map((v) => ({ id: v.id, width: vertexWidth, height: heightOf(v) })), edges, {
+      direction: narrow ? 'tb' : 'lr', layerGap: narrow ? 48 : 124, nodeGap: 28,
+    }),
+    [shape, narrow],
+  )
+  const pad = narrow ? 16 : 28
+  // A little too wide is drawn a little smaller; more than that scrolls.
+  const room = width - 2 * pad
+  const scale = width && placed.width > room ? Math.max(0.72, room / placed.width) : 1
+  return (
+    <div class="graph" ref={ref} role="group" aria-label="Dataflow graph" tabIndex={0}>
+      <div class="canvas" style={{ width: `${placed.width * scale + 2 * pad}px`, height: `${placed.height * scale + 2 * pad}px` }}>
+        <div style={{ position: 'absolute', left: `${pad}px`, top: `${pad}px`, width: `${placed.width}px`, height: `${placed.height}px`, transform: `scale(${scale})`, transformOrigin: '0 0' }}>
+          <Edges edges={edges} placed={placed} vertices={vertices} />
+          {vertices.map((v) => <VertexBox key={v.id} v={v} placed={placed} selected={v.id === selected} onSelect={onSelect} />)}
+        </div>
+      </div>
+    </div>
+  )
+}
+
+function Edges({ edges, placed, vertices }: { edges: readonly Edge[]; placed: Layout; vertices: readonly PlanVertex[] }) {
+  const byId = new Map(vertices.map((v) => [v.id, v]))
+  return (
+    <>
+      <svg class="edges" width={placed.width} height={placed.height} aria-hidden="true">
+        <defs>
+          <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">
+            <path d="M0 0.500 7.500 4 0 7.500Z" style={{ fill: 'var(--line-strong)', stroke: 'none', opacity: 1 }} />
+          </marker>
+        </defs>
+        {edges.map((e, i) => {
+          const from = byId.get(e.source)
+          const pressed = from && live(from) && (from.backpressuredRatio ?? 0) > 0.1
+          const r = e.recordsPerSecond ?? 0
+          const thick = 1.25 + Math.min(2.5, Math.log10(1 + r) * 0.6)
+          return placed.routes[i] && <path key={i} d={placed.routes[i]!.path} class={pressed ? 'pressed' : ''} stroke-width={thick} marker-end="url(#arrow)" stroke-dasharray={e.kind === 'broadcast' ? '6 4' : undefined} />
+        })}
+      </svg>
+      {edges.map((e, i) => {
+        const at = placed.routes[i]
+        const known = e.recordsPerSecond !== undefined && e.recordsPerSecond !== null
+        return at && (known || e.kind) && (
+          <span key={i} class="edge-label" style={{ left: `${at.x}px`, top: `${at.y}px` }} title={kindTitles[e.kind] ?? e.kind}>
+            {known && <b>{rate(e.recordsPerSecond)}</b>}{known && e.kind !== 'forward' ? ' ' : ''}{(!known || e.kind !== 'forward') && e.kind}
+          </span>
+        )
+      })}
+    </>
+  )
+}
+
+const kindTitles: Record<string, string> = {
+  forward: 'each task to the task of the same number', hash: 'by key', broadcast: 'every row to every task', rebalance: 'to all tasks in turn',
+}
+
+function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: Layout; selected: boolean; onSelect: ((id: string) => void) | undefined }) {
+  const at = placed.nodes.get(v.id)
+  if (!at) return null
+  const t = live(v) ? tint(v) : { color: 'var(--accent)', amount: 0 }
+  const style = {
+    left: `${at.x}px`, top: `${at.y}px`, width: `${at.width}px`, height: `${at.height}px`,
+    '--tint': t.color, '--amount': `${Math.round(t.amount * 22)}%`,
+  }
+  const operators = v.operators ?? []
+  const inside = (
+    <>
+      <span class="title"><span class="clip" title={title(v)}>{title(v)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
+      <ul class="ops">
+        {operators.slice(0, operatorsShown).map((o) => (
+          <li key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{o.name}</span></li>
+        ))}
+        {operators.length > operatorsShown && <li>and {operators.length - operatorsShown} more</li>}
+      </ul>
+      {live(v) && <Running v={v} />}
+    </>
+  )
+  if (!onSelect) return <div class="vertex still" style={style}>{inside}</div>
+  return (
+    <div class="vertex" style={style} role="button" tabIndex={0} aria-pressed={selected} aria-label={describe(v as Vertex)} data-vertex={v.id}
+      onClick={() => onSelect(v.id)} onKeyDown={(e) => {
+        if (e.key === 'Enter' || e.key === ' ') {
+          e.preventDefault()
+          onSelect(v.id)
+        }
+      }}>{inside}</div>
+  )
+}
+
+function Running({ v }: { v: Vertex }) {
+  return (
+    <>
+      <Usage busy={v.busyRatio} pressed={v.backpressuredRatio} />
+      <span class="rates"><span>busy {percent(v.busyRatio)}</span>{(v.backpressuredRatio ?? 0) >= 0.005 && <span class="warn">pressed {percent(v.backpressuredRatio)}</span>}
+        <span class="muted">{v.state !== 'RUNNING' ? v.state.toLowerCase() : rate((v.recordsInPerSecond || v.recordsOutPerSecond) ?? null)}</span></span>
+      <span class="marks">
+        <span>{v.watermarkLagMs === null ? 'no watermark' : `lag ${duration(v.watermarkLagMs)}`}</span>
+        {v.late ? <span class="warn">{whole(v.late)} late</span> : null}
+        {v.bad ? <span class="bad">{whole(v.bad)} bad</span> : null}
+      </span>
+    </>
+  )
+}
+
+export function Legend() {
+  return (
+    <div class="legend">
+      {([['Busy', '--busy'], ['Back-pressured', '--pressed'], ['Idle', '--idle'], ['Failed', '--bad']] as const).map(([name, c]) => (
+        <span key={name}><i style={{ '--c': `var(${c})` }} aria-hidden="true" />{name}</span>
+      ))}
+    </div>
+  )
+}

@@ -1,0 +1,90 @@
+// One job: its head with the actions, and tabs.
+import { duration, percent, rate, uptime, count } from '../format.ts'
+import { href, useNow, useStream, useTitle } from '../hooks.ts'
+import { ended, restartCount, type Job } from '../types.ts'
+import { Badge, Empty, Fact, Notice, Spinner, Tabs } from '../ui.tsx'
+import { Actions } from './actions.tsx'
+import { CheckpointsTab } from './checkpoints.tsx'
+import { DataTab } from './data.tsx'
+import { ExceptionsTab } from './exceptions.tsx'
+import { OverviewTab } from './overview.tsx'
+import { Script } from '../code.tsx'
+import { Card } from '../ui.tsx'
+
+export function JobPage({ id, tab, query }: { id: string; tab: string; query: URLSearchParams }) {
+  const { doc: job, state } = useStream<Job>(`jobs/${encodeURIComponent(id)}/events`, 'job')
+  useTitle(job?.name ?? 'Job')
+  if (!job) {
+    if (state?.phase === 'refused') {
+      return (
+        <Empty title={state.status === 404 ? 'There is no such job' : 'The job cannot be shown'}>
+          <p>{state.error}</p>
+          <a class="button" href="#/">To the cluster</a>
+        </Empty>
+      )
+    }
+    return <Spinner label="Asking for the job" />
+  }
+  const exceptions = job.exceptions ?? []
+  const failed = job.checkpoints?.counts.failed ?? 0
+  const rejected = (job.late ?? 0) + (job.bad ?? 0)
+  return (
+    <div class="stack">
+      <Head job={job} />
+      {job.cause && <Notice tone="bad"><b>{ended(job.state) ? 'It failed:' : 'Trouble:'}</b> <pre>{job.cause}</pre></Notice>}
+      <Tabs label="Parts of the job" current={tab} tabs={[
+        { id: 'overview', label: 'Overview', href: href('jobs', id) },
+        { id: 'data', label: 'Data', href: href('jobs', id, 'data'), n: rejected > 999 ? 999 : rejected, bad: (job.bad ?? 0) > 0 },
+        { id: 'checkpoints', label: 'Checkpoints', href: href('jobs', id, 'checkpoints'), n: failed, bad: true },
+        { id: 'exceptions', label: 'Exceptions', href: href('jobs', id, 'exceptions'), n: exceptions.length, bad: true },
+        { id: 'sql', label: 'SQL', href: href('jobs', id, 'sql') },
+      ]} />
+      <div class={state?.phase === 'waiting' ? 'stale' : ''}>
+        {tab === 'data' ? <DataTab job={job} query={query} />
+          : tab === 'checkpoints' ? <CheckpointsTab job={job} />
+          : tab === 'exceptions' ? <ExceptionsTab job={job} />
+          : tab === 'sql' ? <SqlTab job={job} line={Number(query.get('line')) || 0} />
+          : <OverviewTab job={job} query={query} />}
+      </div>
+    </div>
+  )
+}
+
+function Head({ job }: { job: Job }) {
+  const now = useNow()
+  const over = ended(job.state)
+  const busiest = (job.vertices ?? []).reduce<number | null>((m, v) => (v.busyRatio === null ? m : Math.max(m ?? 0, v.busyRatio)), null)
+  const up = over ? job.durationMs : job.startedAt === null ? null : now - job.startedAt
+  return (
+    <>
+      <div class="spread">
+        <div>
+          <div class="row"><h1>{job.name}</h1><Badge state={job.state} /></div>
+          <span class="muted small mono">{job.id}</span>
+        </div>
+        <Actions job={job} />
+      </div>
+      <section class="card" aria-label="Job summary">
+        <dl class="summary">
+          <Fact name={over ? 'Duration' : 'Uptime'}>{uptime(up)}</Fact>
+          <Fact name="Records in">{rate(over ? null : job.recordsInPerSecond)}</Fact>
+          <Fact name="Records out">{rate(over ? null : job.recordsOutPerSecond)}</Fact>
+          <Fact name="Busiest">{percent(over ? null : job.busyRatio ?? busiest)}</Fact>
+          <Fact name="Watermark lag">{duration(over ? null : job.watermarkLagMs)}</Fact>
+          <Fact name="Late / bad">{count(job.late)}<small> / </small><span class={job.bad ? 'bad' : ''}>{count(job.bad)}</span></Fact>
+          <Fact name="Tasks">{job.tasks ? <>{job.tasks.running}<small> of {job.tasks.total}</small></> : '–'}</Fact>
+          <Fact name="Restarts"><span class={restartCount(job) ? 'warn' : ''}>{restartCount(job)}</span></Fact>
+        </dl>
+      </section>
+    </>
+  )
+}
+
+function SqlTab({ job, line }: { job: Job; line: number }) {
+  const again = <a class="button" href={`#/submit?from=${job.id}`}>Open in the editor</a>
+  return (
+    <Card title="Script" aside={job.script ? again : undefined}>
+      {job.script ? <Script text={job.script} line={line} /> : <p class="muted">The jobmanager does not know the script of this job: it was submitted as a plan.</p>}
+    </Card>
+  )
+}

@@ -1,0 +1,44 @@
+// Server-sent events over fetch. The browser's own EventSource tells neither a status nor why it failed, cannot POST, and reconnects
+// without a word; people should see when what they look at is old.
+
+export interface Event {
+  name: string
+  data: string
+}
+
+// Parser takes text in any pieces and returns the events that are complete.
+export class Parser {
+  private rest = ''
+
+  push(text: string): Event[] {
+    const blocks = (this.rest + text).replace(/\r\n?/g, '\n').split('\n\n')
+    this.rest = blocks.pop() ?? ''
+    return blocks.map(parse).filter((e) => e !== undefined)
+  }
+}
+
+function parse(block: string): Event | undefined {
+  let name = 'message'
+  const data: string[] = []
+  for (const line of block.split('\n')) {
+    const colon = line.indexOf(':')
+    const field = colon < 0 ? line : line.slice(0, colon)
+    const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '')
+    if (field === 'event') name = value
+    else if (field === 'data') data.push(value)
+  }
+  return data.length ? { name, data: data.join('\n') } : undefined
+}
+
+// read hands over each event of a response until it ends. alive is called with every piece, also with mere keep-alives.
+export async function read(body: ReadableStream<Uint8Array>, each: (e: Event) => void, alive: () => void = () => {}): Promise<void> {
+  const reader = body.getReader()
+  const decoder = new TextDecoder()
+  const parser = new Parser()
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return
+    alive()
+    for (const e of parser.push(decoder.decode(value, { stream: true }))) each(e)
+  }
+}
