@@ -484,7 +484,9 @@ type Checkpoints struct {
 	// What the present attempt went on from, 0 for the beginning.
 	RestoredEpoch uint64 `protobuf:"varint,4,opt,name=restored_epoch,json=restoredEpoch,proto3" json:"restored_epoch,omitempty"`
 	// In progress and the latest, newest first.
-	History       []*Checkpoint `protobuf:"bytes,5,rep,name=history,proto3" json:"history,omitempty"`
+	History []*Checkpoint `protobuf:"bytes,5,rep,name=history,proto3" json:"history,omitempty"`
+	// How many had completed and could not be restored from, as a file of state was missing or damaged.
+	Damaged       int64 `protobuf:"varint,6,opt,name=damaged,proto3" json:"damaged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +554,13 @@ func (x *Checkpoints) GetHistory() []*Checkpoint {
 		return x.History
 	}
 	return nil
+}
+
+func (x *Checkpoints) GetDamaged() int64 {
+	if x != nil {
+		return x.Damaged
+	}
+	return 0
 }
 
 // Checkpoint is one checkpoint or savepoint.
@@ -1644,14 +1653,15 @@ const file_bramble_v1_job_proto_rawDesc = "" +
 	"\vcheckpoints\x18\b \x01(\v2\x17.bramble.v1.CheckpointsR\vcheckpoints\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbd\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd7\x01\n" +
 	"\vCheckpoints\x12\x1f\n" +
 	"\vinterval_ms\x18\x01 \x01(\x03R\n" +
 	"intervalMs\x12\x1c\n" +
 	"\tcompleted\x18\x02 \x01(\x03R\tcompleted\x12\x16\n" +
 	"\x06failed\x18\x03 \x01(\x03R\x06failed\x12%\n" +
 	"\x0erestored_epoch\x18\x04 \x01(\x04R\rrestoredEpoch\x120\n" +
-	"\ahistory\x18\x05 \x03(\v2\x16.bramble.v1.CheckpointR\ahistory\"\xdb\x02\n" +
+	"\ahistory\x18\x05 \x03(\v2\x16.bramble.v1.CheckpointR\ahistory\x12\x18\n" +
+	"\adamaged\x18\x06 \x01(\x03R\adamaged\"\xdb\x02\n" +
 	"\n" +
 	"Checkpoint\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1c\n" +

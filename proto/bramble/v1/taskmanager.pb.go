@@ -231,6 +231,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_TriggerCheckpoint
 	//	*ConnectResponse_AbortCheckpoint
 	//	*ConnectResponse_CommitCheckpoint
+	//	*ConnectResponse_ForgetJob
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,6 +346,15 @@ func (x *ConnectResponse) GetCommitCheckpoint() *CommitCheckpoint {
 	return nil
 }
 
+func (x *ConnectResponse) GetForgetJob() *ForgetJob {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_ForgetJob); ok {
+			return x.ForgetJob
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -381,6 +391,10 @@ type ConnectResponse_CommitCheckpoint struct {
 	CommitCheckpoint *CommitCheckpoint `protobuf:"bytes,8,opt,name=commit_checkpoint,json=commitCheckpoint,proto3,oneof"`
 }
 
+type ConnectResponse_ForgetJob struct {
+	ForgetJob *ForgetJob `protobuf:"bytes,9,opt,name=forget_job,json=forgetJob,proto3,oneof"`
+}
+
 func (*ConnectResponse_Accepted) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Heartbeat) isConnectResponse_Message() {}
@@ -396,6 +410,8 @@ func (*ConnectResponse_TriggerCheckpoint) isConnectResponse_Message() {}
 func (*ConnectResponse_AbortCheckpoint) isConnectResponse_Message() {}
 
 func (*ConnectResponse_CommitCheckpoint) isConnectResponse_Message() {}
+
+func (*ConnectResponse_ForgetJob) isConnectResponse_Message() {}
 
 // Register offers slots. A taskmanager that registers under the ID or address of another one replaces it.
 type Register struct {
@@ -709,6 +725,59 @@ func (x *Deploy) GetRestore() *Restore {
 	return nil
 }
 
+// ForgetJob says that a job has ended for good: what is kept of its state to begin again with can go.
+type ForgetJob struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LeaderEpoch   int64                  `protobuf:"varint,1,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
+	JobId         string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetJob) Reset() {
+	*x = ForgetJob{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetJob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetJob) ProtoMessage() {}
+
+func (x *ForgetJob) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetJob.ProtoReflect.Descriptor instead.
+func (*ForgetJob) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ForgetJob) GetLeaderEpoch() int64 {
+	if x != nil {
+		return x.LeaderEpoch
+	}
+	return 0
+}
+
+func (x *ForgetJob) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
 // Restore is a completed checkpoint or savepoint.
 type Restore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -721,7 +790,7 @@ type Restore struct {
 
 func (x *Restore) Reset() {
 	*x = Restore{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +802,7 @@ func (x *Restore) String() string {
 func (*Restore) ProtoMessage() {}
 
 func (x *Restore) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[6]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +815,7 @@ func (x *Restore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restore.ProtoReflect.Descriptor instead.
 func (*Restore) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{6}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Restore) GetEpoch() uint64 {
@@ -781,7 +850,7 @@ type DeployTask struct {
 
 func (x *DeployTask) Reset() {
 	*x = DeployTask{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +862,7 @@ func (x *DeployTask) String() string {
 func (*DeployTask) ProtoMessage() {}
 
 func (x *DeployTask) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[7]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +875,7 @@ func (x *DeployTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployTask.ProtoReflect.Descriptor instead.
 func (*DeployTask) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{7}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeployTask) GetTask() *TaskID {
@@ -856,7 +925,7 @@ type OperatorRestore struct {
 
 func (x *OperatorRestore) Reset() {
 	*x = OperatorRestore{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +937,7 @@ func (x *OperatorRestore) String() string {
 func (*OperatorRestore) ProtoMessage() {}
 
 func (x *OperatorRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[8]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +950,7 @@ func (x *OperatorRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorRestore.ProtoReflect.Descriptor instead.
 func (*OperatorRestore) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{8}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OperatorRestore) GetOperatorId() string {
@@ -909,7 +978,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +990,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[9]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1003,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{9}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Split) GetSplitId() string {
@@ -964,7 +1033,7 @@ type TaskLocation struct {
 
 func (x *TaskLocation) Reset() {
 	*x = TaskLocation{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1045,7 @@ func (x *TaskLocation) String() string {
 func (*TaskLocation) ProtoMessage() {}
 
 func (x *TaskLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[10]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1058,7 @@ func (x *TaskLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskLocation.ProtoReflect.Descriptor instead.
 func (*TaskLocation) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{10}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskLocation) GetTask() *TaskID {
@@ -1026,7 +1095,7 @@ type DeployResult struct {
 
 func (x *DeployResult) Reset() {
 	*x = DeployResult{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1107,7 @@ func (x *DeployResult) String() string {
 func (*DeployResult) ProtoMessage() {}
 
 func (x *DeployResult) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[11]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1120,7 @@ func (x *DeployResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployResult.ProtoReflect.Descriptor instead.
 func (*DeployResult) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{11}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeployResult) GetJobId() string {
@@ -1087,7 +1156,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1168,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[12]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1181,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{12}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Start) GetLeaderEpoch() int64 {
@@ -1149,7 +1218,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1230,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[13]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1243,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{13}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Cancel) GetLeaderEpoch() int64 {
@@ -1222,7 +1291,7 @@ type TaskStateChange struct {
 
 func (x *TaskStateChange) Reset() {
 	*x = TaskStateChange{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1303,7 @@ func (x *TaskStateChange) String() string {
 func (*TaskStateChange) ProtoMessage() {}
 
 func (x *TaskStateChange) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[14]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1316,7 @@ func (x *TaskStateChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStateChange.ProtoReflect.Descriptor instead.
 func (*TaskStateChange) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{14}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TaskStateChange) GetJobId() string {
@@ -1303,15 +1372,17 @@ type TaskFailure struct {
 	// It only follows from another task's failure, such as a cut connection to a peer.
 	Secondary bool `protobuf:"varint,4,opt,name=secondary,proto3" json:"secondary,omitempty"`
 	// Where in the script the operator comes from, 0 when unknown.
-	Line          int32 `protobuf:"varint,5,opt,name=line,proto3" json:"line,omitempty"`
-	Column        int32 `protobuf:"varint,6,opt,name=column,proto3" json:"column,omitempty"`
+	Line   int32 `protobuf:"varint,5,opt,name=line,proto3" json:"line,omitempty"`
+	Column int32 `protobuf:"varint,6,opt,name=column,proto3" json:"column,omitempty"`
+	// The checkpoint that the task was to go on from, when one of its files is missing or is not what was written; else 0.
+	DamagedEpoch  uint64 `protobuf:"varint,7,opt,name=damaged_epoch,json=damagedEpoch,proto3" json:"damaged_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskFailure) Reset() {
 	*x = TaskFailure{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1394,7 @@ func (x *TaskFailure) String() string {
 func (*TaskFailure) ProtoMessage() {}
 
 func (x *TaskFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[15]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1407,7 @@ func (x *TaskFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFailure.ProtoReflect.Descriptor instead.
 func (*TaskFailure) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{15}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TaskFailure) GetMessage() string {
@@ -1381,6 +1452,13 @@ func (x *TaskFailure) GetColumn() int32 {
 	return 0
 }
 
+func (x *TaskFailure) GetDamagedEpoch() uint64 {
+	if x != nil {
+		return x.DamagedEpoch
+	}
+	return 0
+}
+
 // MetricsReport carries the counters of the tasks that run.
 type MetricsReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1391,7 +1469,7 @@ type MetricsReport struct {
 
 func (x *MetricsReport) Reset() {
 	*x = MetricsReport{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1481,7 @@ func (x *MetricsReport) String() string {
 func (*MetricsReport) ProtoMessage() {}
 
 func (x *MetricsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[16]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1494,7 @@ func (x *MetricsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsReport.ProtoReflect.Descriptor instead.
 func (*MetricsReport) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{16}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MetricsReport) GetTasks() []*TaskReport {
@@ -1439,7 +1517,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[17]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1529,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[17]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1542,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{17}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TaskReport) GetJobId() string {
@@ -1510,7 +1588,7 @@ type HealthChange struct {
 
 func (x *HealthChange) Reset() {
 	*x = HealthChange{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[18]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1600,7 @@ func (x *HealthChange) String() string {
 func (*HealthChange) ProtoMessage() {}
 
 func (x *HealthChange) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[18]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1613,7 @@ func (x *HealthChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthChange.ProtoReflect.Descriptor instead.
 func (*HealthChange) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{18}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HealthChange) GetJobId() string {
@@ -1591,7 +1669,7 @@ type TriggerCheckpoint struct {
 
 func (x *TriggerCheckpoint) Reset() {
 	*x = TriggerCheckpoint{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[19]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1681,7 @@ func (x *TriggerCheckpoint) String() string {
 func (*TriggerCheckpoint) ProtoMessage() {}
 
 func (x *TriggerCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[19]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1694,7 @@ func (x *TriggerCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerCheckpoint.ProtoReflect.Descriptor instead.
 func (*TriggerCheckpoint) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{19}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TriggerCheckpoint) GetLeaderEpoch() int64 {
@@ -1681,7 +1759,7 @@ type AbortCheckpoint struct {
 
 func (x *AbortCheckpoint) Reset() {
 	*x = AbortCheckpoint{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[20]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1771,7 @@ func (x *AbortCheckpoint) String() string {
 func (*AbortCheckpoint) ProtoMessage() {}
 
 func (x *AbortCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[20]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1784,7 @@ func (x *AbortCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortCheckpoint.ProtoReflect.Descriptor instead.
 func (*AbortCheckpoint) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{20}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AbortCheckpoint) GetLeaderEpoch() int64 {
@@ -1750,7 +1828,7 @@ type CommitCheckpoint struct {
 
 func (x *CommitCheckpoint) Reset() {
 	*x = CommitCheckpoint{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[21]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1840,7 @@ func (x *CommitCheckpoint) String() string {
 func (*CommitCheckpoint) ProtoMessage() {}
 
 func (x *CommitCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[21]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1853,7 @@ func (x *CommitCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitCheckpoint.ProtoReflect.Descriptor instead.
 func (*CommitCheckpoint) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{21}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CommitCheckpoint) GetLeaderEpoch() int64 {
@@ -1827,7 +1905,7 @@ type CheckpointAck struct {
 
 func (x *CheckpointAck) Reset() {
 	*x = CheckpointAck{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[22]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1917,7 @@ func (x *CheckpointAck) String() string {
 func (*CheckpointAck) ProtoMessage() {}
 
 func (x *CheckpointAck) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[22]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +1930,7 @@ func (x *CheckpointAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointAck.ProtoReflect.Descriptor instead.
 func (*CheckpointAck) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{22}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckpointAck) GetJobId() string {
@@ -1939,7 +2017,7 @@ type CheckpointDecline struct {
 
 func (x *CheckpointDecline) Reset() {
 	*x = CheckpointDecline{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[23]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2029,7 @@ func (x *CheckpointDecline) String() string {
 func (*CheckpointDecline) ProtoMessage() {}
 
 func (x *CheckpointDecline) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[23]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2042,7 @@ func (x *CheckpointDecline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointDecline.ProtoReflect.Descriptor instead.
 func (*CheckpointDecline) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{23}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckpointDecline) GetJobId() string {
@@ -2014,7 +2092,7 @@ type EndOfInput struct {
 
 func (x *EndOfInput) Reset() {
 	*x = EndOfInput{}
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[24]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2104,7 @@ func (x *EndOfInput) String() string {
 func (*EndOfInput) ProtoMessage() {}
 
 func (x *EndOfInput) ProtoReflect() protoreflect.Message {
-	mi := &file_bramble_v1_taskmanager_proto_msgTypes[24]
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2117,7 @@ func (x *EndOfInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndOfInput.ProtoReflect.Descriptor instead.
 func (*EndOfInput) Descriptor() ([]byte, []int) {
-	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{24}
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EndOfInput) GetJobId() string {
@@ -2081,7 +2159,7 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x12checkpoint_decline\x18\b \x01(\v2\x1d.bramble.v1.CheckpointDeclineH\x00R\x11checkpointDecline\x12:\n" +
 	"\fend_of_input\x18\t \x01(\v2\x16.bramble.v1.EndOfInputH\x00R\n" +
 	"endOfInputB\t\n" +
-	"\amessage\"\xf5\x03\n" +
+	"\amessage\"\xad\x04\n" +
 	"\x0fConnectResponse\x122\n" +
 	"\baccepted\x18\x01 \x01(\v2\x14.bramble.v1.AcceptedH\x00R\baccepted\x125\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x15.bramble.v1.HeartbeatH\x00R\theartbeat\x12,\n" +
@@ -2090,7 +2168,9 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x06cancel\x18\x05 \x01(\v2\x12.bramble.v1.CancelH\x00R\x06cancel\x12N\n" +
 	"\x12trigger_checkpoint\x18\x06 \x01(\v2\x1d.bramble.v1.TriggerCheckpointH\x00R\x11triggerCheckpoint\x12H\n" +
 	"\x10abort_checkpoint\x18\a \x01(\v2\x1b.bramble.v1.AbortCheckpointH\x00R\x0fabortCheckpoint\x12K\n" +
-	"\x11commit_checkpoint\x18\b \x01(\v2\x1c.bramble.v1.CommitCheckpointH\x00R\x10commitCheckpointB\t\n" +
+	"\x11commit_checkpoint\x18\b \x01(\v2\x1c.bramble.v1.CommitCheckpointH\x00R\x10commitCheckpoint\x126\n" +
+	"\n" +
+	"forget_job\x18\t \x01(\v2\x15.bramble.v1.ForgetJobH\x00R\tforgetJobB\t\n" +
 	"\amessage\";\n" +
 	"\bRegister\x12/\n" +
 	"\x04info\x18\x01 \x01(\v2\x1b.bramble.v1.TaskManagerInfoR\x04info\"\xc3\x01\n" +
@@ -2119,7 +2199,10 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x0echeckpoint_dir\x18\b \x01(\tR\rcheckpointDir\x12$\n" +
 	"\rcheckpointing\x18\t \x01(\bR\rcheckpointing\x12-\n" +
 	"\arestore\x18\n" +
-	" \x01(\v2\x13.bramble.v1.RestoreR\arestore\"D\n" +
+	" \x01(\v2\x13.bramble.v1.RestoreR\arestore\"E\n" +
+	"\tForgetJob\x12!\n" +
+	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\"D\n" +
 	"\aRestore\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12#\n" +
 	"\rsavepoint_dir\x18\x02 \x01(\tR\fsavepointDir\"\xca\x01\n" +
@@ -2160,14 +2243,15 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12+\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x15.bramble.v1.TaskStateR\x05state\x121\n" +
 	"\afailure\x18\x05 \x01(\v2\x17.bramble.v1.TaskFailureR\afailure\x121\n" +
-	"\ametrics\x18\x06 \x01(\v2\x17.bramble.v1.TaskMetricsR\ametrics\"\xb5\x01\n" +
+	"\ametrics\x18\x06 \x01(\v2\x17.bramble.v1.TaskMetricsR\ametrics\"\xda\x01\n" +
 	"\vTaskFailure\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1a\n" +
 	"\boperator\x18\x02 \x01(\tR\boperator\x12&\n" +
 	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x1c\n" +
 	"\tsecondary\x18\x04 \x01(\bR\tsecondary\x12\x12\n" +
 	"\x04line\x18\x05 \x01(\x05R\x04line\x12\x16\n" +
-	"\x06column\x18\x06 \x01(\x05R\x06column\"=\n" +
+	"\x06column\x18\x06 \x01(\x05R\x06column\x12#\n" +
+	"\rdamaged_epoch\x18\a \x01(\x04R\fdamagedEpoch\"=\n" +
 	"\rMetricsReport\x12,\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x16.bramble.v1.TaskReportR\x05tasks\"\x98\x01\n" +
 	"\n" +
@@ -2240,7 +2324,7 @@ func file_bramble_v1_taskmanager_proto_rawDescGZIP() []byte {
 	return file_bramble_v1_taskmanager_proto_rawDescData
 }
 
-var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_bramble_v1_taskmanager_proto_goTypes = []any{
 	(*ConnectRequest)(nil),    // 0: bramble.v1.ConnectRequest
 	(*ConnectResponse)(nil),   // 1: bramble.v1.ConnectResponse
@@ -2248,77 +2332,79 @@ var file_bramble_v1_taskmanager_proto_goTypes = []any{
 	(*Accepted)(nil),          // 3: bramble.v1.Accepted
 	(*Heartbeat)(nil),         // 4: bramble.v1.Heartbeat
 	(*Deploy)(nil),            // 5: bramble.v1.Deploy
-	(*Restore)(nil),           // 6: bramble.v1.Restore
-	(*DeployTask)(nil),        // 7: bramble.v1.DeployTask
-	(*OperatorRestore)(nil),   // 8: bramble.v1.OperatorRestore
-	(*Split)(nil),             // 9: bramble.v1.Split
-	(*TaskLocation)(nil),      // 10: bramble.v1.TaskLocation
-	(*DeployResult)(nil),      // 11: bramble.v1.DeployResult
-	(*Start)(nil),             // 12: bramble.v1.Start
-	(*Cancel)(nil),            // 13: bramble.v1.Cancel
-	(*TaskStateChange)(nil),   // 14: bramble.v1.TaskStateChange
-	(*TaskFailure)(nil),       // 15: bramble.v1.TaskFailure
-	(*MetricsReport)(nil),     // 16: bramble.v1.MetricsReport
-	(*TaskReport)(nil),        // 17: bramble.v1.TaskReport
-	(*HealthChange)(nil),      // 18: bramble.v1.HealthChange
-	(*TriggerCheckpoint)(nil), // 19: bramble.v1.TriggerCheckpoint
-	(*AbortCheckpoint)(nil),   // 20: bramble.v1.AbortCheckpoint
-	(*CommitCheckpoint)(nil),  // 21: bramble.v1.CommitCheckpoint
-	(*CheckpointAck)(nil),     // 22: bramble.v1.CheckpointAck
-	(*CheckpointDecline)(nil), // 23: bramble.v1.CheckpointDecline
-	(*EndOfInput)(nil),        // 24: bramble.v1.EndOfInput
-	(*TaskManagerInfo)(nil),   // 25: bramble.v1.TaskManagerInfo
-	(*TaskID)(nil),            // 26: bramble.v1.TaskID
-	(TaskState)(0),            // 27: bramble.v1.TaskState
-	(*TaskMetrics)(nil),       // 28: bramble.v1.TaskMetrics
+	(*ForgetJob)(nil),         // 6: bramble.v1.ForgetJob
+	(*Restore)(nil),           // 7: bramble.v1.Restore
+	(*DeployTask)(nil),        // 8: bramble.v1.DeployTask
+	(*OperatorRestore)(nil),   // 9: bramble.v1.OperatorRestore
+	(*Split)(nil),             // 10: bramble.v1.Split
+	(*TaskLocation)(nil),      // 11: bramble.v1.TaskLocation
+	(*DeployResult)(nil),      // 12: bramble.v1.DeployResult
+	(*Start)(nil),             // 13: bramble.v1.Start
+	(*Cancel)(nil),            // 14: bramble.v1.Cancel
+	(*TaskStateChange)(nil),   // 15: bramble.v1.TaskStateChange
+	(*TaskFailure)(nil),       // 16: bramble.v1.TaskFailure
+	(*MetricsReport)(nil),     // 17: bramble.v1.MetricsReport
+	(*TaskReport)(nil),        // 18: bramble.v1.TaskReport
+	(*HealthChange)(nil),      // 19: bramble.v1.HealthChange
+	(*TriggerCheckpoint)(nil), // 20: bramble.v1.TriggerCheckpoint
+	(*AbortCheckpoint)(nil),   // 21: bramble.v1.AbortCheckpoint
+	(*CommitCheckpoint)(nil),  // 22: bramble.v1.CommitCheckpoint
+	(*CheckpointAck)(nil),     // 23: bramble.v1.CheckpointAck
+	(*CheckpointDecline)(nil), // 24: bramble.v1.CheckpointDecline
+	(*EndOfInput)(nil),        // 25: bramble.v1.EndOfInput
+	(*TaskManagerInfo)(nil),   // 26: bramble.v1.TaskManagerInfo
+	(*TaskID)(nil),            // 27: bramble.v1.TaskID
+	(TaskState)(0),            // 28: bramble.v1.TaskState
+	(*TaskMetrics)(nil),       // 29: bramble.v1.TaskMetrics
 }
 var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	2,  // 0: bramble.v1.ConnectRequest.register:type_name -> bramble.v1.Register
 	4,  // 1: bramble.v1.ConnectRequest.heartbeat:type_name -> bramble.v1.Heartbeat
-	14, // 2: bramble.v1.ConnectRequest.task_state:type_name -> bramble.v1.TaskStateChange
-	16, // 3: bramble.v1.ConnectRequest.metrics:type_name -> bramble.v1.MetricsReport
-	18, // 4: bramble.v1.ConnectRequest.health:type_name -> bramble.v1.HealthChange
-	11, // 5: bramble.v1.ConnectRequest.deploy_result:type_name -> bramble.v1.DeployResult
-	22, // 6: bramble.v1.ConnectRequest.checkpoint_ack:type_name -> bramble.v1.CheckpointAck
-	23, // 7: bramble.v1.ConnectRequest.checkpoint_decline:type_name -> bramble.v1.CheckpointDecline
-	24, // 8: bramble.v1.ConnectRequest.end_of_input:type_name -> bramble.v1.EndOfInput
+	15, // 2: bramble.v1.ConnectRequest.task_state:type_name -> bramble.v1.TaskStateChange
+	17, // 3: bramble.v1.ConnectRequest.metrics:type_name -> bramble.v1.MetricsReport
+	19, // 4: bramble.v1.ConnectRequest.health:type_name -> bramble.v1.HealthChange
+	12, // 5: bramble.v1.ConnectRequest.deploy_result:type_name -> bramble.v1.DeployResult
+	23, // 6: bramble.v1.ConnectRequest.checkpoint_ack:type_name -> bramble.v1.CheckpointAck
+	24, // 7: bramble.v1.ConnectRequest.checkpoint_decline:type_name -> bramble.v1.CheckpointDecline
+	25, // 8: bramble.v1.ConnectRequest.end_of_input:type_name -> bramble.v1.EndOfInput
 	3,  // 9: bramble.v1.ConnectResponse.accepted:type_name -> bramble.v1.Accepted
 	4,  // 10: bramble.v1.ConnectResponse.heartbeat:type_name -> bramble.v1.Heartbeat
 	5,  // 11: bramble.v1.ConnectResponse.deploy:type_name -> bramble.v1.Deploy
-	12, // 12: bramble.v1.ConnectResponse.start:type_name -> bramble.v1.Start
-	13, // 13: bramble.v1.ConnectResponse.cancel:type_name -> bramble.v1.Cancel
-	19, // 14: bramble.v1.ConnectResponse.trigger_checkpoint:type_name -> bramble.v1.TriggerCheckpoint
-	20, // 15: bramble.v1.ConnectResponse.abort_checkpoint:type_name -> bramble.v1.AbortCheckpoint
-	21, // 16: bramble.v1.ConnectResponse.commit_checkpoint:type_name -> bramble.v1.CommitCheckpoint
-	25, // 17: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
-	7,  // 18: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
-	10, // 19: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
-	6,  // 20: bramble.v1.Deploy.restore:type_name -> bramble.v1.Restore
-	26, // 21: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
-	9,  // 22: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
-	8,  // 23: bramble.v1.DeployTask.operators:type_name -> bramble.v1.OperatorRestore
-	26, // 24: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
-	15, // 25: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
-	26, // 26: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
-	26, // 27: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
-	27, // 28: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
-	15, // 29: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
-	28, // 30: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
-	26, // 31: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
-	17, // 32: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
-	26, // 33: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
-	28, // 34: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
-	26, // 35: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
-	26, // 36: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
-	26, // 37: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
-	26, // 38: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
-	0,  // 39: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
-	1,  // 40: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
-	40, // [40:41] is the sub-list for method output_type
-	39, // [39:40] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	13, // 12: bramble.v1.ConnectResponse.start:type_name -> bramble.v1.Start
+	14, // 13: bramble.v1.ConnectResponse.cancel:type_name -> bramble.v1.Cancel
+	20, // 14: bramble.v1.ConnectResponse.trigger_checkpoint:type_name -> bramble.v1.TriggerCheckpoint
+	21, // 15: bramble.v1.ConnectResponse.abort_checkpoint:type_name -> bramble.v1.AbortCheckpoint
+	22, // 16: bramble.v1.ConnectResponse.commit_checkpoint:type_name -> bramble.v1.CommitCheckpoint
+	6,  // 17: bramble.v1.ConnectResponse.forget_job:type_name -> bramble.v1.ForgetJob
+	26, // 18: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
+	8,  // 19: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
+	11, // 20: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
+	7,  // 21: bramble.v1.Deploy.restore:type_name -> bramble.v1.Restore
+	27, // 22: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
+	10, // 23: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
+	9,  // 24: bramble.v1.DeployTask.operators:type_name -> bramble.v1.OperatorRestore
+	27, // 25: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
+	16, // 26: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
+	27, // 27: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
+	27, // 28: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
+	28, // 29: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
+	16, // 30: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
+	29, // 31: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
+	27, // 32: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
+	18, // 33: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
+	27, // 34: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
+	29, // 35: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
+	27, // 36: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
+	27, // 37: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
+	27, // 38: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
+	27, // 39: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
+	0,  // 40: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
+	1,  // 41: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
+	41, // [41:42] is the sub-list for method output_type
+	40, // [40:41] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_taskmanager_proto_init() }
@@ -2347,6 +2433,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 		(*ConnectResponse_TriggerCheckpoint)(nil),
 		(*ConnectResponse_AbortCheckpoint)(nil),
 		(*ConnectResponse_CommitCheckpoint)(nil),
+		(*ConnectResponse_ForgetJob)(nil),
 	}
 	file_bramble_v1_taskmanager_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
@@ -2355,7 +2442,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_taskmanager_proto_rawDesc), len(file_bramble_v1_taskmanager_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
