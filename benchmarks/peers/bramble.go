@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cluster is a jobmanager and one taskmanager, as they are released.
+type cluster struct {
+	jm, tm *process
+	addr   string
+	tmPort int
+	jmPort int
+	bin    string
+	source string
+	client http.Client
+	// jmOut and tmOut are what they have logged.
+	jmOut, tmOut string
+}
+
+// clusterSpec is how a cluster is set up.
+type clusterSpec struct {
+	cores, memory string
+	slots         int
+	source        string
+}
+
+func (s *settings) startCluster(ctx context.Context, spec clusterSpec) (*cluster, error) {
+	var ports [3]int
+	for i := range ports {
+		p, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		ports[i] = p
+	}
+	dir, err := os.MkdirTemp(s.dir, "cluster-")
+	if err != nil {
+		return nil, err
+	}
+	// What the engine would spend on compressing its metrics is not what is measured.
+	cl := &cluster{
+		addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), jmPort: ports[1], tmPort: ports[2], bin: s.bin, source: spec.source,
+		client: http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableCompression: true}},
+		jmOut:  filepath.Join(dir, "jobmanager.log"), tmOut: filepath.Join(dir, "taskmanager.log"),
+	}
+	launch := func(log string, args ...string) (*process, error) {
+		f, err := os.Create(log)
+		if err != nil {
+			return nil, err
+		}
+		p, err := start(spec.cores, f, f, args...)
+		if p != nil {
+			p.log = log
+		}
+		return p, err
+	}
+	if cl.jm, err = launch(cl.jmOut, s.bin+"/jobmanager", "--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(ports[0]), "--http-port", "0",
+		"--metrics-port", strconv.Itoa(ports[1]), "--checkpoint-dir", "file://"+filepath.Join(dir, "checkpoints")); err != nil {
+		return nil, err
+	}
+	if cl.tm, err = launch(cl.tmOut, s.bin+"/taskmanager", "--jobmanager", cl.addr, "--bind-host", "127.0.0.1", "--data-port", "0",
+		"--metrics-port", strconv.Itoa(ports[2]), "--slots", strconv.Itoa(spec.slots), "--memory", spec.memory, "--data-dir", filepath.Join(dir, "data")); err != nil {
+		cl.jm.stop()
+		return nil, err
+	}
+	for _, p := range ports {
+		if err := awaitPort(ctx, p); err != nil {
+			cl.stop()
+			return nil, err
+		}
+	}
+	return cl, nil
+}
+
+func (cl *cluster) stop() {
+	cl.tm.stop()
+	cl.jm.stop()
+}
+
+func (cl *cluster) pids() []int { return []int{cl.tm.cmd.Process.Pid, cl.jm.cmd.Process.Pid} }
+
+// submit submits a script; it returns when the job runs.
+func (cl *cluster) submit(ctx context.Context, script string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, cl.bin+"/bramble", append([]string{"--jobmanager", cl.addr, "submit", script}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("submit: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// metric adds the series of a name whose labels hold a text.
+func (cl *cluster) metric(ctx context.Context, port int, name, label string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := cl.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	return sumOf(resp.Body, name, label)
+}
+
+func sumOf(r io.Reader, name, label string) (float64, error) {
+	sum := 0.0
+	sc := bufio.NewScanner(r)
+	for sc.Scan() {
+		if line := sc.Text(); strings.HasPrefix(line, name+"{") && strings.Contains(line, label) {
+			v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += v
+		}
+	}
+	return sum, sc.Err()
+}
+
+func (cl *cluster) look(ctx context.Context) (look, error) {
+	if err := errors.Join(cl.tm.failed(), cl.jm.failed()); err != nil {
+		return look{}, err
+	}
+	events, err1 := cl.metric(ctx, cl.tmPort, "bramble_task_records_out_total", fmt.Sprintf("operator=%q", cl.source))
+	done, err2 := cl.metric(ctx, cl.jmPort, "bramble_checkpoints_total", `status="completed"`)
+	restarts, err3 := cl.metric(ctx, cl.jmPort, "bramble_job_restarts_total", "")
+	failed, err4 := cl.metric(ctx, cl.jmPort, "bramble_jobmanager_jobs", `state="FAILED"`)
+	err := errors.Join(err1, err2, err3, err4)
+	if err == nil && restarts+failed > 0 {
+		err = fmt.Errorf("the job has failed: %s", lastError(cl.jmOut))
+	}
+	return look{events: int64(events), checkpoints: int64(done)}, err
+}
+
+// lastError is the last line of a log that tells of an error.
+func lastError(log string) string {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return err.Error()
+	}
+	found := "see " + log
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "error") {
+			found = strings.TrimSpace(line)
+		}
+	}
+	return found
+}
+
+func (s *settings) startBramble(ctx context.Context, script string) (running, error) {
+	cl, err := s.startCluster(ctx, clusterSpec{cores: s.cores, memory: s.memory, slots: s.parallelism, source: "Source: nexmark"})
+	if err != nil {
+		return nil, err
+	}
+	err = cl.submit(ctx, script, "-p", strconv.Itoa(s.parallelism), "-D", "EVENTS=0", "-D", "SINK=blackhole", "-D", "RATE="+strconv.FormatInt(s.rate, 10),
+		"-D", "execution.checkpointing.interval="+s.checkpoint.String())
+	if err != nil {
+		cl.stop()
+		return nil, err
+	}
+	return cl, nil
+}
