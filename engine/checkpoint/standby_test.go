@@ -15,12 +15,17 @@ func TestStandbyWaitsForALeaseThatStandsStill(t *testing.T) {
 	for name, looks := range map[string][]look{
 		"nobody has ever led": {{0, checkpoint.Sight{}, 1}},
 		"a living leader": {
-			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {3000, checkpoint.Sight{Epoch: 3, Beat: 8}, 0}, {6000, checkpoint.Sight{Epoch: 3, Beat: 9}, 0},
+			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{3000, checkpoint.Sight{Epoch: 3, Beat: 8}, 0},
+			{6000, checkpoint.Sight{Epoch: 3, Beat: 9}, 0},
 			{9000, checkpoint.Sight{Epoch: 3, Beat: 10}, 0},
 		},
 		"a dead one": {
-			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {2000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {4000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
-			{5999, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {6000, checkpoint.Sight{Epoch: 3, Beat: 7}, 4},
+			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{2000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{4000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{5999, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{6000, checkpoint.Sight{Epoch: 3, Beat: 7}, 4},
 		},
 		"one that died before its first lease": {
 			{0, checkpoint.Sight{Epoch: 1}, 0}, {3000, checkpoint.Sight{Epoch: 1}, 0}, {6000, checkpoint.Sight{Epoch: 1}, 2},
@@ -29,12 +34,17 @@ func TestStandbyWaitsForALeaseThatStandsStill(t *testing.T) {
 		"this one's own former": {{0, checkpoint.Sight{Epoch: 9, Beat: 2, Mine: true}, 10}},
 		// A standby that was suspended, or whose storage did not answer, has not seen the lease stand still.
 		"blind for long": {
-			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {60_000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {63_000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{60_000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{63_000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
 			{66_000, checkpoint.Sight{Epoch: 3, Beat: 7}, 4},
 		},
 		"another takes over": {
-			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {3000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0}, {5000, checkpoint.Sight{Epoch: 4}, 0},
-			{8000, checkpoint.Sight{Epoch: 4}, 0}, {11_000, checkpoint.Sight{Epoch: 4}, 5},
+			{0, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{3000, checkpoint.Sight{Epoch: 3, Beat: 7}, 0},
+			{5000, checkpoint.Sight{Epoch: 4}, 0},
+			{8000, checkpoint.Sight{Epoch: 4}, 0},
+			{11_000, checkpoint.Sight{Epoch: 4}, 5},
 		},
 	} {
 		s := checkpoint.Standby{LapseMS: 6000}

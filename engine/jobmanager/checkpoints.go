@@ -139,7 +139,7 @@ func (c *cluster) coordinate(r *running, e checkpoint.Event) {
 	if r.ckpt == nil {
 		return
 	}
-	for _, cmd := range r.ckpt.coord.Step(c.now(), e) {
+	for _, cmd := range r.ckpt.coord.Step(c.even(), e) {
 		c.coordinated(r, cmd)
 	}
 	r.ckpt.count()
@@ -235,14 +235,17 @@ func (jm *JobManager) writeManifest(ctx context.Context, s *ckptstore.Store, cmd
 
 // putManifest returns the path of the manifest.
 func (jm *JobManager) putManifest(ctx context.Context, s *ckptstore.Store, cmd checkpoint.WriteManifest) (string, error) {
+	// Storage outlives this process: the time of day is for it.
+	m := *cmd.Manifest
+	m.TriggeredMS, m.CompletedMS = jm.wall(m.TriggeredMS), jm.wall(m.CompletedMS)
 	if cmd.Path == "" {
-		return s.WriteManifest(ctx, jm.leader, cmd.Manifest)
+		return s.WriteManifest(ctx, jm.leader, &m)
 	}
 	to, err := jm.openAt(cmd.Path)
 	if err != nil {
 		return "", err
 	}
-	if err := ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, cmd.Manifest); err != nil || !cmd.Stop {
+	if err := ckptstore.NewSavepoint(to).WriteManifest(ctx, jm.leader, &m); err != nil || !cmd.Stop {
 		return cmd.Path, err
 	}
 	// What the job stops with is committed next: a jobmanager that brought the job back would publish it a second time.
@@ -526,7 +529,7 @@ func (k *checkpoints) view(r *running) *pb.Checkpoints {
 	}
 	for _, rec := range k.coord.History() {
 		p := &pb.Checkpoint{
-			Epoch: uint64(rec.Epoch), Savepoint: rec.Savepoint, Status: string(rec.Status), TriggeredAtMs: rec.TriggeredMS, EndedAtMs: rec.EndedMS,
+			Epoch: uint64(rec.Epoch), Savepoint: rec.Savepoint, Status: string(rec.Status), TriggeredAtMs: r.wall(rec.TriggeredMS), EndedAtMs: r.wall(rec.EndedMS),
 			SizeBytes: rec.SizeBytes, NewBytes: rec.NewBytes, Path: rec.Path, Reason: rec.Reason, TasksTotal: int32(rec.TaskCount), //nolint:gosec // small
 		}
 		for _, t := range rec.Tasks {

@@ -50,7 +50,7 @@ func newCluster(jm *JobManager) *cluster {
 	c := &cluster{
 		jm: jm, members: map[string]*member{}, jobs: map[string]*running{}, pulse: serve.Pulse{Timeout: jm.cfg.HeartbeatTimeout},
 	}
-	c.startedAt = c.now()
+	c.startedAt = c.even()
 	if c.epoch = jm.cfg.LeaderEpoch; c.epoch == 0 {
 		c.epoch = c.startedAt
 	}
@@ -60,6 +60,9 @@ func newCluster(jm *JobManager) *cluster {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
+
+// even is by the clock that only goes forward: what machines are told. now is the time of day, for showing.
+func (c *cluster) even() stream.Time { return c.jm.now().UnixMilli() }
 
 func (c *cluster) now() stream.Time { return c.jm.cfg.Clock.Now().UnixMilli() }
 
@@ -105,7 +108,7 @@ func (c *cluster) register(info *pb.TaskManagerInfo) *member {
 	}
 	m := &member{
 		info: info, out: make(chan *pb.ConnectResponse, sendQueueMax), quit: make(chan struct{}),
-		seen: c.jm.cfg.Clock.Now(), slots: make([]string, info.SlotsTotal),
+		seen: c.jm.now(), slots: make([]string, info.SlotsTotal),
 	}
 	info.RegisteredAtMs = c.now()
 	info.LastHeartbeatMs = info.RegisteredAtMs
@@ -179,7 +182,7 @@ func (c *cluster) send(m *member, msg *pb.ConnectResponse) {
 
 // tick looks for silence and for what takes too long.
 func (c *cluster) tick() {
-	now := c.jm.cfg.Clock.Now()
+	now := c.jm.now()
 	c.observe()
 	stood := c.pulse.Stood(now)
 	beat := now.Sub(c.beatAt) >= c.jm.cfg.HeartbeatInterval
@@ -199,10 +202,10 @@ func (c *cluster) tick() {
 		}
 	}
 	for _, id := range slices.Clone(c.order) {
-		if r := c.jobs[id]; r != nil && r.machine.Deadline() <= c.now() {
+		if r := c.jobs[id]; r != nil && r.machine.Deadline() <= c.even() {
 			c.apply(r, job.Tick{})
 		}
-		if r := c.jobs[id]; r != nil && r.ckpt != nil && r.ckpt.coord.Deadline() <= c.now() {
+		if r := c.jobs[id]; r != nil && r.ckpt != nil && r.ckpt.coord.Deadline() <= c.even() {
 			c.coordinate(r, checkpoint.Tick{})
 		}
 	}

@@ -21,7 +21,7 @@ import (
 
 func (c *cluster) document() *rest.Cluster {
 	d := &rest.Cluster{
-		Version: c.jm.cfg.Version, StartedAt: c.startedAt, LeaderEpoch: c.epoch, CheckpointDir: rest.RedactText(c.jm.cfg.CheckpointDir),
+		Version: c.jm.cfg.Version, StartedAt: c.jm.wall(c.startedAt), LeaderEpoch: c.epoch, CheckpointDir: rest.RedactText(c.jm.cfg.CheckpointDir),
 		Address:      net.JoinHostPort(cmp.Or(c.jm.cfg.BindHost, "0.0.0.0"), strconv.Itoa(c.jm.RPCPort())),
 		TaskManagers: []*rest.TaskManager{}, Jobs: []*rest.JobSummary{},
 	}
@@ -71,11 +71,11 @@ func (r *running) summaryDocument(now stream.Time) rest.JobSummary {
 	m := r.machine
 	s := rest.JobSummary{
 		ID: r.id, Name: r.name(), State: m.State().String(), WaitingReason: m.Waiting(), StartedAt: r.submittedAt,
-		Restarts: m.Attempt() - 1, ChangedAt: m.Since(m.State()), Tasks: rest.TaskCount{ByState: map[string]int{}},
+		Restarts: m.Attempt() - 1, ChangedAt: r.wall(m.Since(m.State())), Tasks: rest.TaskCount{ByState: map[string]int{}},
 	}
 	end := now
 	if m.State().Ended() {
-		end = m.Since(m.State())
+		end = r.wall(m.Since(m.State()))
 		s.EndedAt = &end
 	}
 	s.DurationMS = max(end-s.StartedAt, 0)
@@ -101,7 +101,7 @@ func (r *running) summaryDocument(now stream.Time) rest.JobSummary {
 	if k := r.ckpt; k != nil {
 		s.CheckpointsFailed = new(k.failed)
 		if k.completed > 0 {
-			s.LastCheckpointAt = new(k.last.EndedMS)
+			s.LastCheckpointAt = new(r.wall(k.last.EndedMS))
 		}
 	}
 	return s
@@ -117,7 +117,7 @@ func (r *running) document(now stream.Time, storage string) *rest.Job {
 	}
 	for _, s := range job.States() {
 		if at := r.machine.Since(s); at != 0 {
-			d.StateTimes[s.String()] = at
+			d.StateTimes[s.String()] = r.wall(at)
 		}
 	}
 	for _, h := range r.sortedHealth() {
@@ -140,7 +140,7 @@ func (r *running) document(now stream.Time, storage string) *rest.Job {
 	}
 	for _, f := range r.machine.Past() {
 		d.Exceptions = append(d.Exceptions, r.exceptionDocument(f))
-		d.Restarts = append(d.Restarts, rest.Restart{At: f.At, Cause: rest.RedactText(f.Message), Attempt: f.Attempt})
+		d.Restarts = append(d.Restarts, rest.Restart{At: r.wall(f.At), Cause: rest.RedactText(f.Message), Attempt: f.Attempt})
 	}
 	return d
 }
@@ -206,7 +206,7 @@ func (r *running) vertexDocument(v int, vertex *graph.Vertex, depth int, now str
 	for i, t := range r.machine.Tasks()[v] {
 		td := &rest.Task{
 			Index: i, Attempt: r.machine.Attempt(), State: t.State.String(), TaskManager: t.TaskManager,
-			StartedAt: known(t.StartedAt), EndedAt: known(t.EndedAt), Flow: flowOf(r.metrics[v][i], now),
+			StartedAt: known(r.wall(t.StartedAt)), EndedAt: known(r.wall(t.EndedAt)), Flow: flowOf(r.metrics[v][i], now),
 		}
 		if msg := errs[i]; msg != "" {
 			td.Error = new(rest.RedactText(msg))
@@ -369,7 +369,7 @@ func (r *running) exceptionDocument(f job.Failure) rest.Exception {
 	message := rest.RedactText(f.Message)
 	root, _, _ := strings.Cut(message, "\n")
 	d := rest.Exception{
-		At: f.At, TaskManager: f.TaskManager, Operator: f.Operator, SQLLine: known(f.Line), SQLColumn: known(f.Column), Attempt: f.Attempt,
+		At: r.wall(f.At), TaskManager: f.TaskManager, Operator: f.Operator, SQLLine: known(f.Line), SQLColumn: known(f.Column), Attempt: f.Attempt,
 		Message: message, Root: root,
 	}
 	if f.HasTask {
@@ -395,7 +395,7 @@ func (r *running) checkpointsDocument(storage string) *rest.Checkpoints {
 	if k.restore != nil {
 		d.Counts.Restored, d.RestoredID = 1, new(uint64(k.restore.epoch))
 		d.Config.RestoredPath, d.Config.RestoredSavepoint = k.restore.savepoint, k.restore.savepoint != ""
-		d.Config.RestoredAt = r.machine.Since(job.Created)
+		d.Config.RestoredAt = r.wall(r.machine.Since(job.Created))
 	}
 	for _, rec := range k.coord.History() {
 		if rec.Status == checkpoint.InProgress {
@@ -408,7 +408,7 @@ func (r *running) checkpointsDocument(storage string) *rest.Checkpoints {
 
 func (r *running) checkpointDocument(rec checkpoint.Record) *rest.Checkpoint {
 	d := &rest.Checkpoint{
-		ID: uint64(rec.Epoch), Kind: "checkpoint", State: strings.ToLower(string(rec.Status)), TriggeredAt: rec.TriggeredMS, EndedAt: known(rec.EndedMS),
+		ID: uint64(rec.Epoch), Kind: "checkpoint", State: strings.ToLower(string(rec.Status)), TriggeredAt: r.wall(rec.TriggeredMS), EndedAt: known(r.wall(rec.EndedMS)),
 		SizeBytes: rec.SizeBytes, IncrementBytes: rec.NewBytes, Path: rest.RedactText(rec.Path), TasksTotal: rec.TaskCount, Tasks: []rest.CheckpointTask{},
 	}
 	if rec.Savepoint {

@@ -61,8 +61,13 @@ func (jm *JobManager) serveHTTP(ctx context.Context) error {
 		Random: func(b []byte) error { _, err := io.ReadFull(jm.cfg.Rand, b); return err },
 	})
 	defer s.Wait()
-	mux := serve.Pages(&jm.ready, nil)
-	mux.Handle("/", s.Handler())
+	mux, handler := jm.probes(nil), s.Handler()
+	mux.Handle("/", handler)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, req *http.Request) {
+		if !jm.writeStandby(w) {
+			handler.ServeHTTP(w, req)
+		}
+	})
 	return rest.Serve(ctx, mux, jm.http, jm.secure, log)
 }
 

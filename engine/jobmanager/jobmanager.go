@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
 
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
@@ -29,6 +29,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/serve"
+	"github.com/bramble-stream/bramble/engine/stream"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -64,7 +65,9 @@ type Config struct {
 	// LeaderEpoch identifies this run; 0 takes the time.
 	LeaderEpoch int64
 	Log         *slog.Logger
-	Clock       op.Clock
+	// Clock is the time of day. Steady is the time since any moment, by a clock that nobody sets (the process's own).
+	Clock  op.Clock
+	Steady func() time.Duration
 	// Rand makes job IDs.
 	Rand io.Reader
 	// HeartbeatInterval is how often each side shows that it lives (1 s), HeartbeatTimeout after how long a silence it is lost (3 s).
@@ -79,6 +82,14 @@ type Config struct {
 	// locations beside directories.
 	CheckpointDir string
 	Storage       blob.Openers
+	// AdvertiseHost is what a jobmanager that stands by says where this one is (BindHost).
+	AdvertiseHost string
+	// Place names the machine, and the network on it, in which no two processes listen on one port, for as long as it runs; "" if that is not known.
+	// A jobmanager that starts where the leader was need not wait to see that it is gone.
+	Place string
+	// LeaseInterval is how often a leader renews its lease (1.5 s), LeaseTimeout for how long one who stands by watches it stand still
+	// before taking over (6 s).
+	LeaseInterval, LeaseTimeout time.Duration
 	// FlinkNames adds Flink's metric names.
 	FlinkNames bool
 	HTTP       HTTP
@@ -91,16 +102,28 @@ const (
 	prepareMax = time.Minute
 	// ticksPerTimeout is how often silence is looked for within the time after which it counts.
 	ticksPerTimeout = 12
+	// offsetLeast is what the time of day has to be set by, in milliseconds, to change what is shown of the past.
+	offsetLeast = 500
 	// callsQueued is how many posts to the loop may wait; more block their senders.
 	callsQueued = 64
 )
 
-var errStopped = errors.New("the jobmanager is stopping")
+var (
+	errStopped = errors.New("the jobmanager is stopping")
+	errFenced  = errors.New("another jobmanager leads: it has the same checkpoint directory")
+)
 
 func (c *Config) setDefaults() {
 	setDefault(&c.HeartbeatInterval, time.Second)
 	setDefault(&c.HeartbeatTimeout, 3*time.Second)
 	setDefault(&c.MetricsInterval, time.Second)
+	setDefault(&c.LeaseInterval, defaultLeaseInterval)
+	setDefault(&c.LeaseTimeout, defaultLeaseTimeout)
+	setDefault(&c.AdvertiseHost, c.BindHost)
+	if c.Steady == nil {
+		began := time.Now()
+		c.Steady = func() time.Duration { return time.Since(began) }
+	}
 	setDefault(&c.HistoryMax, 100)
 	setDefault(&c.Limits, job.DefaultLimits)
 	setDefault(&c.Log, slog.New(slog.DiscardHandler))
@@ -131,13 +154,22 @@ type JobManager struct {
 	// secure is nil without TLS, token "" without one.
 	secure *tls.Config
 	token  string
-	ready  atomic.Bool
+	// role says whether it leads, health tells it.
+	role   atomic.Pointer[role]
+	health *health.Server
+	// began is the time of day at which Steady was 0, offset what the time of day was set forward since, in milliseconds.
+	began  time.Time
+	offset atomic.Int64
 }
 
 // New opens the listeners.
 func New(cfg Config) (*JobManager, error) {
 	cfg.setDefaults()
-	jm := &JobManager{cfg: cfg, calls: make(chan func(*cluster), callsQueued), stopped: make(chan struct{}), fenced: make(chan struct{}, 1)}
+	jm := &JobManager{
+		cfg: cfg, calls: make(chan func(*cluster), callsQueued), stopped: make(chan struct{}), fenced: make(chan struct{}, 1),
+		began: cfg.Clock.Now().Round(0).Add(-cfg.Steady()),
+	}
+	jm.role.Store(&role{})
 	jm.plans = make(chan struct{}, plansMax)
 	if err := jm.openStorage(); err != nil {
 		return nil, err
@@ -191,81 +223,79 @@ func portOf(l net.Listener) int {
 	return serve.Port(l)
 }
 
-// leadershipEvery is how often a jobmanager that has nothing to write looks whether it still leads: one listing of a directory.
-const leadershipEvery = 2 * time.Second
-
-// watchLeadership ends the jobmanager when another one has taken over, also when it has no checkpoint to complete that would tell it.
-func (jm *JobManager) watchLeadership(ctx context.Context) error {
-	t := time.NewTicker(leadershipEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil
-		}
-		if err := jm.leader.Check(ctx); errors.Is(err, ckptstore.ErrFenced) {
-			jm.abdicate()
-			return nil
-		}
-	}
-}
-
 // Address is HOST:PORT of the RPC server, for clients on this machine.
 func (jm *JobManager) Address() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(jm.RPCPort()))
 }
 
-// Run serves until ctx ends; that is not an error. It may be called once.
+// Run serves until ctx ends; that is not an error. It may be called once. A jobmanager that comes second over its checkpoint storage stands by until
+// it leads; one that has led and is superseded returns an error.
 func (jm *JobManager) Run(ctx context.Context) error {
-	if err := jm.lead(ctx); err != nil {
-		jm.closeListeners()
-		return err
-	}
-	c := newCluster(jm)
-	if err := jm.recoverJobs(ctx, c); err != nil {
-		c.close()
-		jm.closeListeners()
-		close(jm.stopped)
-		jm.work.Wait()
-		return err
-	}
 	g, ctx := errgroup.WithContext(ctx)
-	server := grpc.NewServer(serve.ServerOptions()...)
+	server := grpc.NewServer(jm.onlyLeading()...)
 	pb.RegisterJobServiceServer(server, &jobService{jm: jm})
 	pb.RegisterTaskManagerServiceServer(server, &sessions{jm: jm, ctx: ctx})
-	health := serve.AddHealth(server)
-	g.Go(func() error { return jm.loop(ctx, c) })
-	if jm.leader != nil {
-		g.Go(func() error { return jm.watchLeadership(ctx) })
-	}
+	jm.health = serve.AddHealth(server)
+	jm.become(role{})
 	g.Go(func() error { return serve.GRPC(ctx, server, jm.rpc) })
 	if jm.http != nil {
 		g.Go(func() error { return jm.serveHTTP(ctx) })
 	}
 	if jm.metrics != nil {
-		g.Go(func() error {
-			return serve.HTTP(ctx, serve.Pages(&jm.ready, serve.Registry(jm.Collector())), jm.metrics)
-		})
+		g.Go(func() error { return serve.HTTP(ctx, jm.probes(serve.Registry(jm.Collector())), jm.metrics) })
 	}
-	jm.cfg.Log.Info("jobmanager started", "version", jm.cfg.Version, "rpc_port", jm.RPCPort(), "http_port", jm.HTTPPort(),
-		"metrics_port", jm.MetricsPort())
+	g.Go(func() error { return jm.standByAndLead(ctx) })
 	err := g.Wait()
-	health.Shutdown()
+	jm.health.Shutdown()
 	jm.work.Wait()
 	jm.cfg.Log.Info("jobmanager stopped")
 	return err
 }
 
+// standByAndLead is what a jobmanager does beside answering.
+func (jm *JobManager) standByAndLead(ctx context.Context) error {
+	defer close(jm.stopped)
+	jm.cfg.Log.Info("jobmanager listens", "version", jm.cfg.Version, "rpc_port", jm.RPCPort(), "http_port", jm.HTTPPort(),
+		"metrics_port", jm.MetricsPort())
+	if jm.storage == nil {
+		return jm.leadJobs(ctx)
+	}
+	if err := jm.standBy(ctx); err != nil || jm.leader == nil {
+		return err
+	}
+	g, leading := errgroup.WithContext(ctx)
+	g.Go(func() error { return jm.keepLease(leading) })
+	g.Go(func() error { return jm.leadJobs(leading) })
+	err := g.Wait()
+	if err == nil {
+		jm.release()
+	}
+	return err
+}
+
+// leadJobs takes in the jobs that there are and runs the loop.
+func (jm *JobManager) leadJobs(ctx context.Context) error {
+	c := newCluster(jm)
+	if err := jm.recoverJobs(ctx, c); err != nil {
+		c.close()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // told to stop
+		}
+		return err
+	}
+	return jm.loop(ctx, c)
+}
+
 // loop owns c. Every change of state happens here.
 func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
-	defer close(jm.stopped)
 	defer c.close()
 	// Often enough that a silence is noticed soon after the timeout.
 	tick := time.NewTicker(max(min(jm.cfg.HeartbeatInterval, jm.cfg.HeartbeatTimeout/ticksPerTimeout), time.Millisecond))
 	defer tick.Stop()
-	jm.ready.Store(true)
-	defer jm.ready.Store(false)
+	jm.become(role{leads: true})
+	defer jm.become(role{})
+	jm.cfg.Log.Info("jobmanager started", "version", jm.cfg.Version, "rpc_port", jm.RPCPort(), "http_port", jm.HTTPPort(),
+		"metrics_port", jm.MetricsPort())
 	for {
 		select {
 		case f := <-jm.calls:
@@ -273,7 +303,7 @@ func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
 		case <-tick.C:
 			c.tick()
 		case <-jm.fenced:
-			return errors.New("another jobmanager leads: it has the same checkpoint directory")
+			return errFenced
 		case <-ctx.Done():
 			return nil
 		}
@@ -293,25 +323,30 @@ func (jm *JobManager) openStorage() error {
 	return nil
 }
 
-// lead takes the leadership over what is in checkpoint storage: whoever had it before can complete no checkpoint any more.
-func (jm *JobManager) lead(ctx context.Context) error {
-	if jm.storage == nil {
-		return nil
+// now is the time by a clock that only goes forward, evenly: what deadlines, silences and pauses are measured by. It began as the time of day, and
+// differs from that by what the time of day was set to since, which on a machine without a clock of its own may be decades; wall is for showing.
+func (jm *JobManager) now() time.Time { return jm.began.Add(jm.cfg.Steady()) }
+
+// wall is the time of day at which something happened by the even clock, as far as is known now; 0 stays 0.
+func (jm *JobManager) wall(t stream.Time) stream.Time {
+	if t == 0 {
+		return 0
 	}
-	var nonce [16]byte
-	if _, err := io.ReadFull(jm.cfg.Rand, nonce[:]); err != nil {
-		return fmt.Errorf("make a nonce: %w", err)
+	offset := jm.cfg.Clock.Now().UnixMilli() - jm.now().UnixMilli()
+	// What was shown once stays so until the clock was really set.
+	if old := jm.offset.Load(); offset > old-offsetLeast && offset < old+offsetLeast {
+		offset = old
+	} else {
+		jm.offset.Store(offset)
 	}
-	var err error
-	if jm.leader, err = ckptstore.Lead(ctx, jm.storage, net.JoinHostPort(jm.cfg.BindHost, strconv.Itoa(jm.RPCPort())), hex.EncodeToString(nonce[:])); err != nil {
-		return fmt.Errorf("checkpoint storage %s: %w", jm.cfg.CheckpointDir, err)
-	}
-	jm.cfg.Log.Info("leading", "checkpoint_dir", jm.cfg.CheckpointDir, "leader_epoch", jm.leader.Epoch())
-	return nil
+	return t + offset
 }
 
-// do runs f in the loop and waits for it.
+// do runs f in the loop and waits for it. A jobmanager that stands by has none.
 func (jm *JobManager) do(ctx context.Context, f func(*cluster)) error {
+	if !jm.role.Load().leads {
+		return errNotLeader
+	}
 	done := make(chan struct{})
 	if err := jm.post(ctx, func(c *cluster) { defer close(done); f(c) }); err != nil {
 		return err

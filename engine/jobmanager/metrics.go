@@ -15,6 +15,7 @@ const scrapeMax = 2 * time.Second
 var jobLabels = []string{"job_id", "job_name"}
 
 var (
+	descLeading        = prometheus.NewDesc("bramble_jobmanager_leading", "1 for the jobmanager that leads, 0 for one that stands by.", nil, nil)
 	descTaskManagers   = prometheus.NewDesc("bramble_jobmanager_taskmanagers", "Registered taskmanagers.", nil, nil)
 	descSlots          = prometheus.NewDesc("bramble_jobmanager_slots_total", "Slots of all taskmanagers.", nil, nil)
 	descSlotsAvailable = prometheus.NewDesc("bramble_jobmanager_slots_available", "Slots that no job holds.", nil, nil)
@@ -46,7 +47,7 @@ func (jm *JobManager) Collector() prometheus.Collector { return &collector{jm: j
 // Describe implements prometheus.Collector.
 func (*collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descTaskManagers, descSlots, descSlotsAvailable, descJobs, descUptime, descRestarts, descCheckpoints,
+		descLeading, descTaskManagers, descSlots, descSlotsAvailable, descJobs, descUptime, descRestarts, descCheckpoints,
 		descCheckpointDuration, descCheckpointSize, descCheckpointLast,
 	} {
 		ch <- d
@@ -79,14 +80,14 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 				if k.completed > 0 {
 					gauge(descCheckpointDuration, float64(k.last.EndedMS-k.last.TriggeredMS)/1000, r.id, r.name())
 					gauge(descCheckpointSize, float64(k.last.SizeBytes), r.id, r.name())
-					gauge(descCheckpointLast, float64(k.last.EndedMS)/1000, r.id, r.name())
+					gauge(descCheckpointLast, float64(m.jm.wall(k.last.EndedMS))/1000, r.id, r.name())
 				}
 			}
 			if !s.Ended() {
 				all = append(all, prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(r.attempt()-1), r.id, r.name()))
 			}
 			if s == job.Running {
-				ms := float64(c.now() - r.machine.Since(job.Running))
+				ms := float64(c.even() - r.machine.Since(job.Running))
 				gauge(descUptime, ms/1000, r.id, r.name())
 				if m.jm.cfg.FlinkNames {
 					gauge(flinkUptime, ms, r.id, r.name())
@@ -108,8 +109,12 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	})
 	if err != nil {
+		if !m.jm.role.Load().leads {
+			ch <- prometheus.MustNewConstMetric(descLeading, prometheus.GaugeValue, 0)
+		}
 		return
 	}
+	gauge(descLeading, 1)
 	for _, metric := range all {
 		ch <- metric
 	}

@@ -127,7 +127,7 @@ func (jm *JobManager) recovered(ctx context.Context, e ckptstore.Entry) (*runnin
 	k := r.ckpt
 	k.coord, k.restore = checkpoint.NewCoordinator(k.cfg, found.Manifests, used), nil
 	r.savepoint, r.submittedAt, r.unlisted = e.Savepoint, e.SubmittedMS, true
-	r.machine.Recover(jm.cfg.Clock.Now().UnixMilli(), int(e.Attempt), recoveredReason)
+	r.machine.Recover(jm.now().UnixMilli(), int(e.Attempt), recoveredReason)
 	return r, nil
 }
 
@@ -140,10 +140,10 @@ func (jm *JobManager) lostJob(ctx context.Context, c *cluster, e ckptstore.Entry
 	}
 	r := &running{
 		id: e.JobID, request: PlanRequest{File: e.File, Script: e.Script, Name: e.Name}, submittedAt: e.SubmittedMS,
-		watchers: map[chan struct{}]struct{}{},
+		wall: jm.wall, watchers: map[chan struct{}]struct{}{},
 	}
 	parallelism := r.adopt(&Planned{Graph: &graph.JobGraph{Name: name, Config: map[string]string{}}})
-	r.machine = job.New(c.now(), parallelism, jm.cfg.Limits, job.Strategy{})
+	r.machine = job.New(c.even(), parallelism, jm.cfg.Limits, job.Strategy{})
 	c.jobs[r.id] = r
 	c.order = append(c.order, r.id)
 	c.apply(r, job.Prepared{Failure: &job.Failure{Message: "not recovered: " + why.Error()}})

@@ -31,8 +31,10 @@ type running struct {
 	unlisted  bool
 	machine   *job.Job
 	// ckpt is nil without checkpoint storage.
-	ckpt        *checkpoints
+	ckpt *checkpoints
+	// submittedAt is the time of day; all else goes by the even clock, and wall makes it the time of day.
 	submittedAt stream.Time
+	wall        func(stream.Time) stream.Time
 	// placing says that the job wants slots.
 	placing bool
 	// slots are the ones it holds or held; tasks[v][i] is the one of a task.
@@ -61,20 +63,19 @@ type slot struct {
 const healthMax = 256
 
 func (jm *JobManager) newRunning(id string, req PlanRequest, p *Planned, base *restorePlan) (*running, error) {
-	now := jm.cfg.Clock.Now().UnixMilli()
 	data, err := json.Marshal(p.Graph)
 	if err != nil {
 		return nil, fmt.Errorf("encode the job graph: %w", err)
 	}
 	r := &running{
-		id: id, request: req, graphJSON: data, submittedAt: now, watchers: map[chan struct{}]struct{}{},
+		id: id, request: req, graphJSON: data, submittedAt: jm.cfg.Clock.Now().UnixMilli(), wall: jm.wall, watchers: map[chan struct{}]struct{}{},
 	}
 	parallelism := r.adopt(p)
 	strategy, ckpt, err := jm.faultTolerance(id, p.Graph, data, base)
 	if err != nil {
 		return nil, err
 	}
-	r.machine, r.ckpt = job.New(now, parallelism, jm.cfg.Limits, strategy), ckpt
+	r.machine, r.ckpt = job.New(jm.now().UnixMilli(), parallelism, jm.cfg.Limits, strategy), ckpt
 	return r, nil
 }
 
@@ -243,7 +244,7 @@ func (jm *JobManager) splitsOf(ctx context.Context, v *graph.Vertex) ([][]op.Spl
 // apply lets an event happen to a job and does what follows.
 func (c *cluster) apply(r *running, e job.Event) {
 	before := r.machine.State()
-	cmds := r.machine.Step(c.now(), e)
+	cmds := r.machine.Step(c.even(), e)
 	if after := r.machine.State(); after != before {
 		c.logState(r, after)
 		c.jobEntered(r, after)

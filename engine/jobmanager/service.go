@@ -30,6 +30,9 @@ func (s *jobService) do(ctx context.Context, f func(*cluster) error) error {
 		if ctx.Err() != nil {
 			return status.FromContextError(ctx.Err()).Err()
 		}
+		if err := s.jm.refusal(); err != nil {
+			return err // since a moment ago
+		}
 		return status.Error(codes.Unavailable, doErr.Error())
 	}
 	return err
@@ -259,7 +262,7 @@ func (s *jobService) GetCluster(ctx context.Context, _ *pb.GetClusterRequest) (*
 	resp := &pb.GetClusterResponse{Version: s.jm.cfg.Version}
 	err := s.do(ctx, func(c *cluster) error {
 		total, free := c.slotCounts()
-		resp.LeaderEpoch, resp.StartedAtMs = c.epoch, c.startedAt
+		resp.LeaderEpoch, resp.StartedAtMs = c.epoch, c.jm.wall(c.startedAt)
 		resp.Taskmanagers, resp.SlotsTotal, resp.SlotsFree = int32(len(c.members)), int32(total), int32(free) //nolint:gosec // small
 		return nil
 	})

@@ -106,8 +106,8 @@ func (c *cluster) receive(m *member, msg *pb.ConnectRequest) {
 	if c.members[m.info.TaskmanagerId] != m {
 		return // it was replaced or given up
 	}
-	m.seen = c.jm.cfg.Clock.Now()
-	m.info.LastHeartbeatMs = m.seen.UnixMilli()
+	m.seen = c.jm.now()
+	m.info.LastHeartbeatMs = c.now()
 	switch msg := msg.Message.(type) {
 	case *pb.ConnectRequest_Heartbeat:
 		m.info.MemoryUsedBytes, m.info.RssBytes = msg.Heartbeat.MemoryUsedBytes, msg.Heartbeat.RssBytes

@@ -52,11 +52,11 @@ func (r *running) summary() *pb.JobSummary {
 	s := &pb.JobSummary{
 		Restarts: r.attempt() - 1,
 		JobId:    r.id, Name: r.name(), State: jobStates[m.State()], WaitingReason: m.Waiting(),
-		SubmittedAtMs: r.submittedAt, RunningAtMs: m.Since(job.Running),
+		SubmittedAtMs: r.submittedAt, RunningAtMs: r.wall(m.Since(job.Running)),
 		TasksTotal: int32(total), TasksRunning: int32(running), TasksFinished: int32(finished), //nolint:gosec // small
 	}
 	if m.State().Ended() {
-		s.EndedAtMs = m.Since(m.State())
+		s.EndedAtMs = r.wall(m.Since(m.State()))
 	}
 	for _, v := range r.planned.Graph.Vertices {
 		s.Slots = max(s.Slots, int32(v.Parallelism)) //nolint:gosec // small
@@ -81,7 +81,7 @@ func (r *running) detail() *pb.JobDetail {
 		for k, t := range tasks[i] {
 			vd.Tasks = append(vd.Tasks, &pb.TaskDetail{
 				Index: int32(k), Attempt: r.attempt(), State: taskStatesBack[t.State], TaskmanagerId: t.TaskManager, //nolint:gosec // small
-				StartedAtMs: t.StartedAt, EndedAtMs: t.EndedAt, Metrics: r.metrics[i][k],
+				StartedAtMs: r.wall(t.StartedAt), EndedAtMs: r.wall(t.EndedAt), Metrics: r.metrics[i][k],
 			})
 		}
 		d.Vertices = append(d.Vertices, vd)
@@ -105,7 +105,7 @@ func isSecret(key string) bool {
 
 func (r *running) exception(f job.Failure) *pb.JobException {
 	e := &pb.JobException{
-		AtMs: f.At, Message: f.Message, TaskmanagerId: f.TaskManager, Operator: f.Operator,
+		AtMs: r.wall(f.At), Message: f.Message, TaskmanagerId: f.TaskManager, Operator: f.Operator,
 		Line: int32(f.Line), Column: int32(f.Column), Attempt: int32(f.Attempt), //nolint:gosec // of a script
 	}
 	if f.HasTask {

@@ -102,6 +102,9 @@ func Leader(ctx context.Context, addresses []string, hint string) (string, error
 	return "", err
 }
 
+// Several says whether the addresses stand for more than one machine.
+func Several(ctx context.Context, addresses []string) bool { return len(expand(ctx, addresses)) > 1 }
+
 // expand replaces a name that stands for several machines by their addresses, as a swarm's tasks.NAME does.
 func expand(ctx context.Context, addresses []string) []string {
 	var out []string

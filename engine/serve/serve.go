@@ -132,11 +132,21 @@ func Registry(cs ...prometheus.Collector) *prometheus.Registry {
 
 // Pages are /healthz (the process lives), /readyz (ready says so), and /metrics when there is a registry. The caller may add its own.
 func Pages(ready *atomic.Bool, r *prometheus.Registry) *http.ServeMux {
+	return PagesOf(func() error {
+		if !ready.Load() {
+			return errors.New("not ready")
+		}
+		return nil
+	}, r)
+}
+
+// PagesOf are Pages of a process that says why it is not ready.
+func PagesOf(ready func() error, r *prometheus.Registry) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready.Load() {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
+		if err := ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")

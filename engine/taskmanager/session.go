@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/bramble-stream/bramble/engine/locate"
 	"github.com/bramble-stream/bramble/engine/serve"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
@@ -22,6 +23,8 @@ const (
 	// does not come at once.
 	backoffFirst = 100 * time.Millisecond
 	backoffMax   = 5 * time.Second
+	// backoffStandby bounds it while a jobmanager answers that it stands by.
+	backoffStandby = 500 * time.Millisecond
 	// acceptMax is how long the jobmanager may take to answer a registration.
 	acceptMax = 5 * time.Second
 	// goodbyeMax is how long an end waits for the jobmanager to take note.
@@ -37,8 +40,9 @@ var errSessionOver = errors.New("the jobmanager is gone")
 func (tm *TaskManager) register(ctx context.Context) error {
 	backoff := backoffFirst
 	var lastLog time.Time
+	hint := ""
 	for {
-		registered, err := tm.session(ctx)
+		registered, err := tm.sessionWithLeader(ctx, hint)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // told to stop: whatever ended the session, this is no failure
 		}
@@ -59,8 +63,25 @@ func (tm *TaskManager) register(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 		}
+		// One that stands by has answered: there will be a leader soon.
+		var no *locate.NoLeaderError
+		named, refused := locate.Refused(err)
+		hint = named
+		if refused || errors.As(err, &no) && no.Waiting {
+			backoff = min(2*backoff, backoffStandby)
+			continue
+		}
 		backoff = min(2*backoff, backoffMax)
 	}
+}
+
+// sessionWithLeader finds who leads and is in its service until the connection ends.
+func (tm *TaskManager) sessionWithLeader(ctx context.Context, hint string) (registered bool, err error) {
+	address, err := locate.Leader(ctx, tm.jobManagers, hint)
+	if err != nil {
+		return false, err
+	}
+	return tm.session(ctx, address)
 }
 
 func reasonOf(err error) string {
@@ -84,14 +105,14 @@ func (tm *TaskManager) jitter(d time.Duration) time.Duration {
 
 // session registers and does what the jobmanager says until the connection ends; then all tasks of it have ended. registered says
 // whether it came as far as being accepted.
-func (tm *TaskManager) session(parent context.Context) (registered bool, err error) {
+func (tm *TaskManager) session(parent context.Context, address string) (registered bool, err error) {
 	// The stream outlives parent by a moment: whoever is told to stop says goodbye.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	defer cancel(nil)
 	abort := context.AfterFunc(parent, func() { cancel(context.Cause(parent)) })
 	defer abort()
 	var local atomic.Pointer[net.TCPAddr]
-	conn, err := tm.dial(&local)
+	conn, err := tm.dial(address, &local)
 	if err != nil {
 		return false, err
 	}
@@ -116,7 +137,7 @@ func (tm *TaskManager) session(parent context.Context) (registered bool, err err
 	if accepted == nil || !accept.Stop() || !abort() {
 		return false, errors.New("the jobmanager did not accept the registration")
 	}
-	tm.cfg.Log.Info("registered", "jobmanager", tm.cfg.JobManager, "taskmanager", info.TaskmanagerId, "address", info.DataAddress,
+	tm.cfg.Log.Info("registered", "jobmanager", address, "taskmanager", info.TaskmanagerId, "address", info.DataAddress,
 		"slots", info.SlotsTotal, "leader_epoch", accepted.LeaderEpoch)
 	tm.ready.Store(true)
 	defer tm.ready.Store(false)
@@ -131,7 +152,7 @@ func causeOr(ctx context.Context, err error) error {
 }
 
 // dial connects without TLS, and notes the local address: it is what peers can reach unless the user names another.
-func (tm *TaskManager) dial(local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientConn, error) {
+func (tm *TaskManager) dial(address string, local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientConn, error) {
 	dialer := net.Dialer{Timeout: acceptMax}
 	opts := append(serve.DialOptions(), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 		c, err := dialer.DialContext(ctx, "tcp", addr)
@@ -144,7 +165,7 @@ func (tm *TaskManager) dial(local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientCon
 		return c, nil
 	}))
 	// passthrough: the dialer above resolves the name, anew each time, since a jobmanager may move.
-	return grpc.NewClient("passthrough:///"+tm.cfg.JobManager, opts...)
+	return grpc.NewClient("passthrough:///"+address, opts...)
 }
 
 // serve is the life of a session: another goroutine receives, this one sends and acts. The error is what ended it.

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bramble-stream/bramble/engine/blob"
+	"github.com/bramble-stream/bramble/engine/locate"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/state"
@@ -34,7 +35,7 @@ type OpenStateFunc func(dir string, info op.TaskInfo, memoryBytes int64, merge s
 
 // Config is what a taskmanager needs. The fields without a stated default are required.
 type Config struct {
-	// JobManager is HOST:PORT.
+	// JobManager is HOST:PORT, or several with commas between them, of which one leads.
 	JobManager string
 	// BindHost is where to listen, "" for everywhere. Port 0 picks a free one; MetricsPort may be serve.Off.
 	BindHost              string
@@ -66,6 +67,7 @@ const defaultMemoryBytes = 256 << 20
 // TaskManager is a taskmanager that listens. Run makes it work.
 type TaskManager struct {
 	cfg           Config
+	jobManagers   []string
 	budget        Budget
 	dir           string
 	data, metrics net.Listener
@@ -100,6 +102,9 @@ func New(cfg Config) (*TaskManager, error) {
 	tm := &TaskManager{cfg: cfg, budget: BudgetOf(cfg.MemoryBytes), suffix: hex.EncodeToString(random[:])}
 	tm.mu.tasks = map[*taskRun]struct{}{}
 	var err error
+	if tm.jobManagers, err = locate.Parse(cfg.JobManager); err != nil {
+		return nil, fmt.Errorf("jobmanager address %w", err)
+	}
 	if tm.data, err = serve.Listen(cfg.BindHost, cfg.DataPort); err != nil {
 		return nil, fmt.Errorf("data: %w (choose another with --data-port; 0 picks a free one)", err)
 	}

@@ -13,10 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"github.com/zeebo/xxh3"
 
 	"github.com/bramble-stream/bramble/connectors/all"
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
+	"github.com/bramble-stream/bramble/engine/locate"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/taskmanager"
 )
@@ -49,6 +51,7 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 	Prepare(cmd)
 	fs := flagSet(cmd)
 	fs.StringVar(&cfg.BindHost, "bind-host", "0.0.0.0", "address to listen on")
+	fs.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "host under which others reach this jobmanager while it leads and they stand by\n(default --bind-host, or the name of the machine)")
 	fs.IntVar(&cfg.RPCPort, "rpc-port", DefaultRPCPort, "gRPC port for clients and taskmanagers; 0 picks a free one")
 	fs.IntVar(&cfg.HTTPPort, "http-port", DefaultHTTPPort, "HTTP port of the dashboard and the REST API; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&cfg.MetricsPort, "metrics-port", DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
@@ -77,6 +80,10 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 		}
 		takeHTTP()
 		cfg.HTTP = withLanguage(cfg.HTTP)
+		if cfg.AdvertiseHost == "" {
+			cfg.AdvertiseHost = advertised(cfg.BindHost)
+		}
+		cfg.Place = place()
 		cfg.Log, cfg.Plan, cfg.Connectors = log, Planner(nil), all.Connectors()
 		cfg.Version, cfg.Clock, cfg.Rand, cfg.Storage = Version(), Clock{}, rand.Reader, merged(storage)
 		jm, err := jobmanager.New(cfg)
@@ -86,6 +93,31 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 		return jm.Run(cmd.Context())
 	}
 	return cmd
+}
+
+// advertised is a host under which others may reach one that listens on bindHost.
+func advertised(bindHost string) string {
+	if ip := net.ParseIP(bindHost); bindHost != "" && (ip == nil || !ip.IsUnspecified()) {
+		return bindHost
+	}
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return loopback
+}
+
+// place names the network in which no two processes listen on one port, as long as it exists: a start of the machine, and one network namespace
+// of it. It is "" where the system does not tell.
+func place() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	space, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%016x", xxh3.HashString(strings.TrimSpace(string(boot))+" "+space))
 }
 
 // checkPorts refuses ports that no system has.
@@ -98,13 +130,16 @@ func checkPorts(fs *pflag.FlagSet, least int, flags ...string) error {
 	return nil
 }
 
-// CheckAddress refuses what cannot be the jobmanager's address.
-func CheckAddress(hostPort string) error {
-	if _, port, err := net.SplitHostPort(hostPort); err != nil || port == "" {
-		return Usagef("--jobmanager %q: want HOST:PORT, such as %s", hostPort, DefaultJobManager)
+// CheckAddress refuses what cannot be addresses of jobmanagers.
+func CheckAddress(list string) error {
+	if _, err := locate.Parse(list); err != nil {
+		return Usagef("--jobmanager %w, such as %s", err, DefaultJobManager)
 	}
 	return nil
 }
+
+// JobManagerUsage explains --jobmanager.
+const JobManagerUsage = "HOST:PORT of the jobmanager; of several, with commas or behind one name, whichever leads"
 
 // nextEpoch counts the starts of the jobmanager in a file, so that a later leader has a higher epoch even when the clock was
 // set back, as on a Pi without a battery. Without a directory it returns 0: the jobmanager takes the time.
@@ -147,7 +182,7 @@ func TaskManagerCommand(storage ...blob.Openers) *cobra.Command {
 	}
 	Prepare(cmd)
 	fs := flagSet(cmd)
-	fs.StringVar(&cfg.JobManager, "jobmanager", DefaultJobManager, "HOST:PORT of the jobmanager")
+	fs.StringVar(&cfg.JobManager, "jobmanager", DefaultJobManager, JobManagerUsage)
 	fs.StringVar(&cfg.BindHost, "bind-host", "0.0.0.0", "address to listen on")
 	fs.IntVar(&cfg.DataPort, "data-port", DefaultDataPort, "gRPC port for data from other taskmanagers; 0 picks a free one")
 	fs.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "host under which other taskmanagers reach this one\n(default the local address of the connection to the jobmanager)")

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/bramble-stream/bramble/internal/testenv"
 )
@@ -83,29 +82,5 @@ func TestKilledJobManagerFindsItsJobs(t *testing.T) {
 	c.restartJobManager()
 	if listed := c.mustBramble("list", "-a"); strings.Contains(listed, id[:8]) {
 		t.Errorf("a cancelled job came back:\n%s", listed)
-	}
-}
-
-// TestASupersededJobManagerEnds starts a second jobmanager over the same storage: the first one, although it has nothing to write, notices that
-// another leads, and ends.
-func TestASupersededJobManagerEnds(t *testing.T) {
-	dir := "file://" + t.TempDir()
-	args := []string{"--bind-host", "127.0.0.1", "--rpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--checkpoint-dir", dir}
-	first := start(t, "jobmanager", args...)
-	await(t, "the first to lead", func() bool { return strings.Contains(first.out.String(), "jobmanager started") })
-	second := start(t, "jobmanager", args...)
-	await(t, "the second to lead", func() bool { return strings.Contains(second.out.String(), "jobmanager started") })
-	select {
-	case <-first.done:
-	case <-time.After(patience):
-		t.Fatal("the first jobmanager goes on")
-	}
-	if code := first.cmd.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("it ended with %d, want 1", code)
-	}
-	select {
-	case <-second.done:
-		t.Error("the second one ended too")
-	default:
 	}
 }

@@ -74,7 +74,7 @@ func Command(hooks Hooks) *cobra.Command {
 		return nil
 	}
 	pf := root.PersistentFlags()
-	pf.StringVar(&c.jobManager, "jobmanager", app.DefaultJobManager, "HOST:PORT of the jobmanager")
+	pf.StringVar(&c.jobManager, "jobmanager", app.DefaultJobManager, app.JobManagerUsage)
 	pf.StringVarP(&c.output, "output", "o", "table", "what to print: table or json")
 	root.AddCommand(c.submit(), c.list(), c.status(), c.cancel(), c.stop(), c.savepoint(), c.rescale(), c.explain(), c.taskManagers(), c.run())
 	if hooks.Demo != nil {

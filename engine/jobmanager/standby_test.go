@@ -1,0 +1,178 @@
+package jobmanager_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bramble-stream/bramble/engine/blob"
+	"github.com/bramble-stream/bramble/engine/client"
+	"github.com/bramble-stream/bramble/engine/jobmanager"
+	"github.com/bramble-stream/bramble/engine/serve"
+	"github.com/bramble-stream/bramble/engine/task"
+)
+
+// one is a jobmanager over shared storage.
+type one struct {
+	*jobmanager.JobManager
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// startOne starts a jobmanager over the storage. Its leases are short.
+func startOne(t *testing.T, storage blob.Store, place string) *one {
+	t.Helper()
+	jm, err := jobmanager.New(jobmanager.Config{
+		BindHost: "127.0.0.1", Plan: planFake, Connectors: connectors(), Version: "test", Clock: task.SystemClock{}, Rand: rand.Reader,
+		MetricsPort: serve.Off, Log: slog.New(slog.DiscardHandler), CheckpointDir: "test://all", Place: place,
+		Storage:       blob.Openers{"test": func(context.Context, *url.URL, blob.Options) (blob.Store, error) { return storage, nil }},
+		LeaseInterval: 20 * time.Millisecond, LeaseTimeout: 150 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	o := &one{jm, cancel, make(chan error, 1)}
+	go func() { o.done <- jm.Run(ctx); close(o.done) }()
+	t.Cleanup(func() { cancel(); <-o.done }) //nolint:errcheck // the test has looked, if it wants to
+	return o
+}
+
+// get returns the code and the text of a page.
+func (o *one) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", o.HTTPPort(), path), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	return resp.StatusCode, string(b)
+}
+
+func (o *one) leads(t *testing.T) {
+	t.Helper()
+	until(t, "it leads", func() bool { code, _ := o.get(t, "/readyz"); return code == http.StatusOK })
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+func TestStandby(t *testing.T) {
+	storage := blob.NewMem()
+	first := startOne(t, storage, "")
+	first.leads(t)
+	second := startOne(t, storage, "")
+	until(t, "the second knows who leads", func() bool {
+		code, text := second.get(t, "/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(text, "standby: the leader is at "+first.Address())
+	})
+	if code, _ := second.get(t, "/healthz"); code != http.StatusOK {
+		t.Errorf("a standby is not healthy: %d", code)
+	}
+	if code, text := second.get(t, "/"); code != http.StatusServiceUnavailable || !strings.Contains(text, first.Address()) {
+		t.Errorf("its page: %d %s", code, text)
+	}
+	// The standby alone says who leads; a second look at it after the change finds itself.
+	for _, addresses := range []string{second.Address(), second.Address() + "," + first.Address()} {
+		c, err := client.New(addresses)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := c.Cluster(t.Context()); err != nil || info.LeaderEpoch != 1 {
+			t.Errorf("%s: %v, %v", addresses, info, err)
+		}
+		if addresses != second.Address() {
+			first.cancel()
+			if err := <-first.done; err != nil {
+				t.Error(err)
+			}
+			if info, err := c.Cluster(t.Context()); err != nil || info.LeaderEpoch != 2 {
+				t.Errorf("after the change: %v, %v", info, err)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	second.leads(t)
+}
+
+// TestStandbyTakesOverFromOneThatIsCutOff: the leader's storage fails, and it makes room; the standby leads.
+func TestStandbyTakesOverFromOneThatIsCutOff(t *testing.T) {
+	storage := blob.NewMem()
+	faulty := blob.NewFaulty(storage, blob.Faults{})
+	first := startOne(t, faulty, "")
+	first.leads(t)
+	second := startOne(t, storage, "")
+	until(t, "the leader knows of the standby", func() bool {
+		infos, err := storage.List(t.Context(), "leader/standby-")
+		return err == nil && len(infos) == 1
+	})
+	until(t, "the lease is renewed", func() bool { return renewedTwice(t, storage) })
+	faulty.Set(blob.Faults{Seed: 1, ErrorRate: 1})
+	second.leads(t)
+	if err := <-first.done; err == nil {
+		t.Error("the leader without storage ended without an error")
+	}
+	if infos, err := storage.List(t.Context(), "leader/standby-"); err != nil || len(infos) != 0 {
+		t.Errorf("announcements stayed: %v, %v", infos, err)
+	}
+}
+
+// renewedTwice waits for a change of the lease.
+func renewedTwice(t *testing.T, s blob.Store) bool {
+	t.Helper()
+	const name = "leader/00000000000000000001.lease"
+	before, err := blob.ReadAll(t.Context(), s, name, 1<<16)
+	until(t, "the lease changes", func() bool {
+		now, err := blob.ReadAll(t.Context(), s, name, 1<<16)
+		return err == nil && string(now) != string(before)
+	})
+	return err == nil
+}
+
+// TestLeaderWithoutStandbyBearsAStorageThatFails: nobody would take over.
+func TestLeaderWithoutStandbyBearsAStorageThatFails(t *testing.T) {
+	faulty := blob.NewFaulty(blob.NewMem(), blob.Faults{})
+	only := startOne(t, faulty, "")
+	only.leads(t)
+	faulty.Set(blob.Faults{Seed: 1, ErrorRate: 1})
+	select {
+	case err := <-only.done:
+		t.Fatalf("it ended: %v", err)
+	case <-time.After(time.Second):
+	}
+	faulty.Set(blob.Faults{})
+	if code, _ := only.get(t, "/readyz"); code != http.StatusOK {
+		t.Error("it does not lead any more")
+	}
+}
