@@ -47,14 +47,14 @@ type ClusterConfig struct {
 	// RPCPort, HTTPPort and MetricsPort are the jobmanager's, on loopback: 0 picks a free one, serve.Off switches off.
 	// The metrics page has the numbers of the taskmanagers, too.
 	RPCPort, HTTPPort, MetricsPort int
-	// DataDir "" means a temporary one.
-	DataDir    string
-	FlinkNames bool
+	// DataDir "" means a temporary one. CheckpointDir is where checkpoints go, as a URI; "" takes none.
+	DataDir, CheckpointDir string
+	FlinkNames             bool
 	// Preview takes the rows of a bare SELECT; nil prints them.
 	Preview *graph.TableSpec
 	// Connectors are those that jobs may use; nil means all that are built in.
 	Connectors map[string]*op.Connector
-	Log     *slog.Logger
+	Log        *slog.Logger
 }
 
 // Cluster is a jobmanager and taskmanagers in this process. They talk over loopback, as they would between machines.
@@ -76,7 +76,7 @@ func NewCluster(cfg ClusterConfig) (*Cluster, error) {
 		connectors = all.Connectors()
 	}
 	jm, err := jobmanager.New(jobmanager.Config{
-		BindHost: loopback, RPCPort: cfg.RPCPort, HTTPPort: cfg.HTTPPort, MetricsPort: serve.Off, FlinkNames: cfg.FlinkNames,
+		BindHost: loopback, RPCPort: cfg.RPCPort, HTTPPort: cfg.HTTPPort, MetricsPort: serve.Off, FlinkNames: cfg.FlinkNames, CheckpointDir: cfg.CheckpointDir,
 		Plan: planner(connectors, cfg.Preview), Connectors: connectors, Version: Version(), Log: cfg.Log, Clock: Clock{}, Rand: rand.Reader,
 		HTTP: withLanguage(jobmanager.HTTP{}),
 	})
