@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,13 +15,84 @@ import (
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
-// scope is what names in an expression can mean: the columns of one relation.
+// scope is what names in an expression can mean: the columns of one relation, or of several that are joined.
 type scope struct {
 	rel  *rel
-	name string // alias or table name; "" when it has none
+	name string // alias or table name; "" when it has none, or several
+	// parts are the joined relations, in order; nil for one.
+	parts []scopePart
+	// hidden columns have another's name by USING; first are the others, which come first in *.
+	hidden map[int]bool
+	first  []int
+}
+
+// scopePart is the columns [from, to) that came from one relation.
+type scopePart struct {
+	name     string
+	from, to int
 }
 
 func newScope(r *rel, name string) *scope { return &scope{rel: r, name: name} }
+
+// over is the scope after a step that keeps the columns.
+func (sc *scope) over(r *rel) *scope {
+	out := *sc
+	out.rel = r
+	return &out
+}
+
+// tables are the relations of the scope.
+func (sc *scope) tables() []scopePart {
+	if sc.parts != nil {
+		return sc.parts
+	}
+	return []scopePart{{sc.name, 0, len(sc.rel.cols)}}
+}
+
+// join is the scope of r, whose columns are those of sc and then those of other.
+func (sc *scope) join(other *scope, r *rel) *scope {
+	n := len(sc.rel.cols)
+	out := &scope{rel: r, parts: slices.Clone(sc.tables()), first: slices.Clone(sc.first)}
+	for _, p := range other.tables() {
+		out.parts = append(out.parts, scopePart{p.name, p.from + n, p.to + n})
+	}
+	for i := range sc.hidden {
+		out.hide(i)
+	}
+	for i := range other.hidden {
+		out.hide(i + n)
+	}
+	return out
+}
+
+func (sc *scope) hide(i int) {
+	if sc.hidden == nil {
+		sc.hidden = map[int]bool{}
+	}
+	sc.hidden[i] = true
+}
+
+// names are the relations' names.
+func (sc *scope) names() []string {
+	var out []string
+	for _, p := range sc.tables() {
+		if p.name != "" {
+			out = append(out, p.name)
+		}
+	}
+	return out
+}
+
+// expand lists the columns that * stands for.
+func (sc *scope) expand() []int {
+	out := slices.Clone(sc.first)
+	for i := range sc.rel.cols {
+		if !sc.hidden[i] && !slices.Contains(sc.first, i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
 
 // exprBinder turns syntax into typed expressions over its scope's columns.
 type exprBinder struct {
@@ -220,8 +292,7 @@ var unitNames = map[parse.Unit]string{
 func unitName(u parse.Unit) string { return unitNames[u] }
 
 func (b *exprBinder) subquery(n parse.Node, what string) error {
-	return b.p.errorf(n, "write a filter over a constant list, or aggregate in a query of its own and store the result",
-		"%s needs a join, and joins are not supported yet", what)
+	return b.p.errorf(n, "join with the query in FROM", "%s is not supported yet", what)
 }
 
 func (b *exprBinder) negate(not bool) func(*expr.Expr, error) (*expr.Expr, error) {
@@ -236,18 +307,23 @@ func (b *exprBinder) negate(not bool) func(*expr.Expr, error) (*expr.Expr, error
 // column resolves a, t.a, a.b.c and t.a.b: a table's name goes before a column's when both fit.
 func (b *exprBinder) column(ref *parse.ColumnRef) (*expr.Expr, error) {
 	parts := ref.Parts
-	if n := b.qualifier(parts); n > 0 && n < len(parts) {
-		if indexOf(b.sc.rel.cols, parts[n].Name) >= 0 || indexOf(b.sc.rel.cols, parts[0].Name) < 0 {
-			parts = parts[n:]
+	in, qualified := scopePart{to: len(b.sc.rel.cols)}, false
+	if t, n := b.qualifier(parts); n > 0 && n < len(parts) {
+		if indexOf(b.sc.rel.cols[t.from:t.to], parts[n].Name) >= 0 || indexOf(b.sc.rel.cols, parts[0].Name) < 0 {
+			parts, in, qualified = parts[n:], t, true
 		}
 	}
 	i := -1
-	for j := range b.sc.rel.cols {
-		if b.sc.rel.cols[j].name != parts[0].Name {
+	for j := in.from; j < in.to; j++ {
+		if b.sc.rel.cols[j].name != parts[0].Name || !qualified && b.sc.hidden[j] {
 			continue
 		}
 		if i >= 0 {
-			return nil, b.p.errorf(ref, "give the columns different aliases", "column %q is ambiguous", parts[0].Name)
+			hint := "give the columns different aliases"
+			if names := b.sc.names(); len(names) > 1 {
+				hint = fmt.Sprintf("write which table it is of, as in %s.%s", names[0], parts[0].Name)
+			}
+			return nil, b.p.errorf(ref, hint, "column %q is ambiguous", parts[0].Name)
 		}
 		i = j
 	}
@@ -258,20 +334,20 @@ func (b *exprBinder) column(ref *parse.ColumnRef) (*expr.Expr, error) {
 	return b.fields(e, parts[1:])
 }
 
-// qualifier returns how many parts of a name name the scope's table.
-func (b *exprBinder) qualifier(parts []parse.Ident) int {
-	switch {
-	case b.sc.name == "":
-		return 0
-	case parts[0].Name == b.sc.name:
-		return 1
-	case len(parts) > 3 && parts[0].Name == defaultCatalog && parts[1].Name == defaultDatabase && parts[2].Name == b.sc.name:
-		return 3
-	case len(parts) > 2 && parts[0].Name == defaultDatabase && parts[1].Name == b.sc.name:
-		return 2
-	default:
-		return 0
+// qualifier returns which table of the scope a name begins with, and with how many of its parts.
+func (b *exprBinder) qualifier(parts []parse.Ident) (scopePart, int) {
+	for _, t := range b.sc.tables() {
+		switch {
+		case t.name == "":
+		case parts[0].Name == t.name:
+			return t, 1
+		case len(parts) > 3 && parts[0].Name == defaultCatalog && parts[1].Name == defaultDatabase && parts[2].Name == t.name:
+			return t, 3
+		case len(parts) > 2 && parts[0].Name == defaultDatabase && parts[1].Name == t.name:
+			return t, 2
+		}
 	}
+	return scopePart{}, 0
 }
 
 func (b *exprBinder) noColumn(ref *parse.ColumnRef, parts []parse.Ident) error {
@@ -286,8 +362,12 @@ func (b *exprBinder) noColumn(ref *parse.ColumnRef, parts []parse.Ident) error {
 		return b.p.errorf(ref, "", "column %q does not exist: there is no table here", name)
 	}
 	hint := parse.DidYouMean(name, names)
-	if len(parts) > 1 && b.sc.name != "" && indexOf(b.sc.rel.cols, parts[1].Name) >= 0 {
-		return b.p.errorf(ref, fmt.Sprintf("the table here is %q", b.sc.name), "there is no table %q here", name)
+	tables := b.sc.names()
+	if len(parts) > 1 && len(tables) == 1 && indexOf(b.sc.rel.cols, parts[1].Name) >= 0 {
+		return b.p.errorf(ref, fmt.Sprintf("the table here is %q", tables[0]), "there is no table %q here", name)
+	}
+	if len(parts) > 1 && len(tables) > 1 && indexOf(b.sc.rel.cols, parts[1].Name) >= 0 {
+		return b.p.errorf(ref, fmt.Sprintf("the tables here are %s", strings.Join(tables, ", ")), "there is no table %q here", name)
 	}
 	if hint == "" {
 		hint = "its columns are " + shorten(strings.Join(names, ", "), 200)

@@ -108,11 +108,28 @@ func (p *planner) bindFrom(s *parse.Select, e *env) (*scope, error) {
 	if s.From == nil {
 		return newScope(&rel{kind: relValues, rows: [][]*expr.Expr{{}}, where: s, text: p.text(s)}, ""), nil
 	}
-	r, name, err := p.bindTableRef(s.From, e)
-	if err != nil {
-		return nil, err
+	return p.bindFromItem(s.From, e)
+}
+
+// bindWhere binds WHERE and what of it belongs into the joins of FROM.
+func (p *planner) bindWhere(s *parse.Select, sc *scope) (*scope, error) {
+	var f *expr.Expr
+	if s.Where != nil {
+		b := p.exprBinder(sc)
+		b.clause = "WHERE"
+		var err error
+		if f, err = b.bindBool(s.Where, "WHERE"); err != nil {
+			return sc, err
+		}
 	}
-	return newScope(r, name), nil
+	r, f, err := p.settle(sc.rel, f)
+	if err != nil {
+		return sc, err
+	}
+	if f != nil {
+		r = calcOver(r, f, nil, nil, s.Where, p.text(s.Where))
+	}
+	return sc.over(r), nil
 }
 
 // bindSelect binds SELECT ... FROM ... WHERE ... GROUP BY ... HAVING.
@@ -125,15 +142,8 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 		return nil, err
 	}
 	var errs parse.ErrorList
-	if s.Where != nil {
-		b := p.exprBinder(sc)
-		b.clause = "WHERE"
-		f, err := b.bindBool(s.Where, "WHERE")
-		errs = appendErr(errs, err)
-		if err == nil {
-			sc = newScope(calcOver(sc.rel, f, nil, nil, s.Where, p.text(s.Where)), sc.name)
-		}
-	}
+	sc, err = p.bindWhere(s, sc)
+	errs = appendErr(errs, err)
 	a := &aggregation{p: p, in: sc.rel, name: sc.name, ctx: &aggContext{}}
 	errs = appendErr(errs, p.bindGroupBy(s, sc, a))
 	exprs, cols, err := p.bindItems(s, sc, a.ctx)
@@ -217,17 +227,18 @@ func (p *planner) bindItems(s *parse.Select, sc *scope, ctx *aggContext) ([]*exp
 	var errs parse.ErrorList
 	for _, it := range s.Items {
 		if st, ok := it.Expr.(*parse.Star); ok {
-			if len(st.Qualifier) > 0 && b.qualifier(append(slices.Clone(st.Qualifier), parse.Ident{})) != len(st.Qualifier) {
-				errs = append(errs, p.errorf(st, parse.DidYouMean(dotted(st.Qualifier), []string{sc.name}), "there is no table %q here", dotted(st.Qualifier)))
+			which, err := b.star(st)
+			if err != nil {
+				errs = appendErr(errs, err)
 				continue
 			}
 			if s.From == nil {
 				errs = append(errs, p.errorf(st, "", "* needs a FROM"))
 			}
-			for i, c := range sc.rel.cols {
+			for _, i := range which {
 				e := sc.rel.colExpr(i)
 				e.Line, e.Column = st.Pos().Line, st.Pos().Col
-				exprs, cols = append(exprs, e), append(cols, c)
+				exprs, cols = append(exprs, e), append(cols, sc.rel.cols[i])
 			}
 			continue
 		}
@@ -245,6 +256,22 @@ func (p *planner) bindItems(s *parse.Select, sc *scope, ctx *aggContext) ([]*exp
 		exprs, cols = append(exprs, x), append(cols, column{name: name, implicit: implicit})
 	}
 	return exprs, cols, errs.Err()
+}
+
+// star lists the columns of * or t.*.
+func (b *exprBinder) star(st *parse.Star) ([]int, error) {
+	if len(st.Qualifier) == 0 {
+		return b.sc.expand(), nil
+	}
+	t, n := b.qualifier(append(slices.Clone(st.Qualifier), parse.Ident{}))
+	if n != len(st.Qualifier) {
+		return nil, b.p.errorf(st, parse.DidYouMean(dotted(st.Qualifier), b.sc.names()), "there is no table %q here", dotted(st.Qualifier))
+	}
+	var out []int
+	for i := t.from; i < t.to; i++ {
+		out = append(out, i)
+	}
+	return out, nil
 }
 
 // itemName is the alias, the column's own name, or Flink's EXPR$n.
@@ -475,13 +502,13 @@ func (p *planner) bindTableRef(t parse.TableRef, e *env) (*rel, string, error) {
 	switch t := t.(type) {
 	case *parse.Table:
 		if t.AsOf != nil {
-			return nil, "", p.joinsMissing(t.AsOf)
+			return nil, "", p.errorf(t.AsOf, "join a table that is read as a stream", "FOR SYSTEM_TIME AS OF is not supported yet")
 		}
 		alias = t.Alias
 		r, name, err = p.bindTable(t, e)
 	case *parse.Subquery:
 		if t.Lateral {
-			return nil, "", p.joinsMissing(t)
+			return nil, "", p.errorf(t, "join on the columns that the query would use", "LATERAL is not supported yet")
 		}
 		alias = t.Alias
 		r, err = p.bindQuery(t.Query, e)
@@ -493,8 +520,6 @@ func (p *planner) bindTableRef(t parse.TableRef, e *env) (*rel, string, error) {
 		r, name, err = p.bindWindowFunction(t, e)
 	case *parse.Unnest:
 		return nil, "", p.errorf(t, "access elements by their index, as in a[1]", "UNNEST is not supported yet")
-	case *parse.Join:
-		return nil, "", p.joinsMissing(t.KindPos)
 	case *parse.MatchRecognize:
 		return nil, "", p.errorf(t.KindPos, "", "MATCH_RECOGNIZE is not supported yet")
 	default:
@@ -505,11 +530,6 @@ func (p *planner) bindTableRef(t parse.TableRef, e *env) (*rel, string, error) {
 	}
 	r, err = p.renamed(r, alias.Columns, alias, alias.Name.Name)
 	return r, alias.Name.Name, err
-}
-
-func (p *planner) joinsMissing(n parse.Node) error {
-	return p.errorf(n, "aggregate and filter one table a query; UNION ALL puts several together",
-		"joins are not supported yet")
 }
 
 // bindTable finds a CTE, a view or a table.

@@ -189,6 +189,9 @@ func (b *builder) emit(r *rel) []port {
 		out = []port{b.window(r)}
 	case relGroup:
 		out = []port{b.group(r)}
+	case relJoin:
+		out = []port{b.join(r)}
+	case relRank:
 	case relSink:
 	}
 	if r.kind != relUnion {
@@ -222,6 +225,9 @@ func (b *builder) relNode(r *rel, kind graph.Kind, name string, spec any) *graph
 func (b *builder) beforeOf(r *rel) bool {
 	if r.kind == relGroup {
 		return r.before
+	}
+	if r.kind == relJoin {
+		return updating(r)
 	}
 	for _, in := range r.ins {
 		if updating(in) && b.beforeOf(in) {
@@ -351,6 +357,26 @@ func (b *builder) group(r *rel) port {
 		name = "SinkMaterializer"
 	}
 	return b.shuffled(b.relNode(r, graph.KindGroup, name, spec), in, r.keys)
+}
+
+var joinNames = map[graph.JoinMode]string{graph.Regular: "Join", graph.WindowJoin: "WindowJoin", graph.IntervalJoin: "IntervalJoin"}
+
+// join puts a join into a vertex of its own, to which the rows of both inputs come by key. Without keys there is one task.
+func (b *builder) join(r *rel) port {
+	ins := [][]port{b.emit(r.ins[0]), b.emit(r.ins[1])}
+	n := b.relNode(r, graph.KindJoin, joinNames[r.join.mode], r.joinOf(b.p.conf.durationMS("table.exec.state.ttl")))
+	par := b.par
+	if len(r.join.keys[0]) == 0 {
+		par = 1
+	}
+	out := b.vertex(n, par)
+	for side, in := range ins {
+		for _, i := range in {
+			b.edge(i, out, graph.Hash, r.join.keys[side])
+			b.job.Edges[len(b.job.Edges)-1].ToInput = side
+		}
+	}
+	return out
 }
 
 func (b *builder) sink(r *rel) {

@@ -23,6 +23,9 @@ func updating(r *rel) bool {
 }
 
 func updatingNow(r *rel) bool {
+	if r.kind == relJoin && r.join.mode == graph.Regular && r.join.typ != graph.InnerJoin && r.join.typ != graph.SemiJoin {
+		return true // a row without a partner may still get one
+	}
 	// A group without aggregates is the set of its keys: over rows that are only added it only grows.
 	return slices.ContainsFunc(r.ins, updating) || r.kind == relGroup && len(r.aggs) > 0
 }
@@ -44,8 +47,8 @@ func (p *planner) changelog() error {
 		}
 		for _, in := range r.ins {
 			switch {
-			case r.kind == relGroup, r.kind == relCalc && r.filter != nil:
-				// An aggregation takes the old row back; a filter lets the -U of a row pass whose +U no longer does.
+			case r.kind == relGroup, r.kind == relJoin, r.kind == relCalc && r.filter != nil:
+				// An aggregation and a join take the old row back; a filter lets the -U of a row pass whose +U no longer does.
 				need[in] = need[in] || updating(in)
 			default:
 				need[in] = need[in] || need[r]

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func (p *planner) explainLogical() string {
 var logicalNames = [...]string{
 	relScan: "TableScan", relValues: "Values", relCalc: "Calc", relWatermark: "WatermarkAssigner", relAssign: "WindowTableFunction",
 	relWindow: "WindowAggregate", relGroup: "Aggregate", relUnion: "Union", relSink: "Sink",
+	relJoin: "Join", relRank: "Rank",
 }
 
 func (p *planner) logical(b *strings.Builder, r *rel, first, rest string, printed, consumers map[*rel]int) {
@@ -127,6 +129,8 @@ func (b *builder) detail(r *rel) string {
 		}
 	case relAssign, relWindow, relGroup:
 		b.keyedDetail(r, add)
+	case relJoin:
+		joinDetail(r, add)
 	case relUnion:
 		add("all", "true")
 		add("fields", "%s", strings.Join(columnNames(r.cols), ", "))
@@ -177,6 +181,35 @@ func (b *builder) keyedDetail(r *rel, add func(string, string, ...any)) {
 	if l := r.windows; l != nil && l.late != nil {
 		add("late", "%s", l.late.table.name)
 	}
+}
+
+func joinDetail(r *rel, add func(string, string, ...any)) {
+	j := r.join
+	both := append(slices.Clone(r.ins[0].cols), r.ins[1].cols...)
+	n := len(r.ins[0].cols)
+	add("joinType", "%s", j.typ)
+	eqs := make([]string, len(j.keys[0]))
+	for i := range eqs {
+		eqs[i] = both[j.keys[0][i]].name + " = " + both[n+j.keys[1][i]].name
+	}
+	if len(eqs) > 0 {
+		add("on", "%s", strings.Join(eqs, " AND "))
+	}
+	if j.cond != nil {
+		add("where", "%s", exprText(j.cond))
+	}
+	switch j.mode {
+	case graph.WindowJoin:
+		add("window", "%s = %s", both[j.time[0]].name, both[n+j.time[1]].name)
+	case graph.IntervalJoin:
+		add("interval", "%s <= %s - %s <= %s", ms(j.lower), both[j.time[0]].name, both[n+j.time[1]].name, ms(j.upper))
+	case graph.Regular:
+	}
+	names := make([]string, len(j.pick))
+	for i, c := range j.pick {
+		names[i] = both[c].name
+	}
+	add("select", "%s", strings.Join(names, ", "))
 }
 
 func windowText(w *windowSpec, in []column) string {

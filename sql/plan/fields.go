@@ -134,7 +134,7 @@ func requireFields(r *rel, uses map[*rel]fieldUses) {
 		in[r.wm.TimeCol].all = true
 		out.pass(in)
 	case relScan, relValues:
-	case relAssign, relWindow, relGroup, relUnion, relSink:
+	case relAssign, relWindow, relGroup, relUnion, relSink, relJoin, relRank:
 		for _, in := range r.ins {
 			uses[in].addAll()
 		}
@@ -180,7 +180,7 @@ func narrowRel(r *rel, uses fieldUses) {
 		for i := range r.cols {
 			r.cols[i].typ = r.ins[0].cols[i].typ
 		}
-	case relValues, relAssign, relWindow, relGroup, relUnion, relSink:
+	case relValues, relAssign, relWindow, relGroup, relUnion, relSink, relJoin, relRank:
 	}
 }
 

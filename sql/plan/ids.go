@@ -64,6 +64,9 @@ func (d *identities) id(r *rel) string {
 		for i := range r.aggs {
 			parts = append(parts, d.aggregate(r, i))
 		}
+	case relJoin:
+		parts = append(parts, d.join(r)...)
+	case relRank:
 	case relCalc, relWatermark, relUnion:
 		parts = append(parts, d.base(r))
 		for i := range r.cols {
@@ -73,6 +76,24 @@ func (d *identities) id(r *rel) string {
 	id := digest(parts...)
 	d.ids[r] = id
 	return id
+}
+
+// join identifies a join with all columns of its inputs: its state holds them.
+func (d *identities) join(r *rel) []string {
+	j := r.join
+	parts := []string{string(j.typ), string(j.mode), fmt.Sprint(j.time, j.lower, j.upper, j.ltz, j.keys)}
+	var both []string
+	for _, in := range r.ins {
+		parts = append(parts, "input", d.base(in))
+		for i, c := range in.cols {
+			both = append(both, d.column(in, i))
+			parts = append(parts, both[len(both)-1], c.typ.Nullable().String())
+		}
+	}
+	if j.cond != nil {
+		parts = append(parts, "on", d.exprOver(j.cond, func(i int) string { return fmt.Sprint(i) + both[i] }))
+	}
+	return parts
 }
 
 func (d *identities) windowing(r *rel) string {
@@ -122,7 +143,7 @@ func (d *identities) base(r *rel) string {
 			parts = append(parts, d.base(in))
 		}
 		b = digest(parts...)
-	case relScan, relValues, relAssign, relWindow, relGroup, relSink:
+	case relScan, relValues, relAssign, relWindow, relGroup, relSink, relJoin, relRank:
 		b = d.id(r)
 	}
 	d.bases[r] = b
@@ -174,6 +195,13 @@ func (d *identities) columnOf(r *rel, i int) string {
 			return digest(d.id(r), d.aggregate(r, i-len(r.keys)))
 		}
 		return digest(d.id(r), r.cols[i].role.String())
+	case relJoin:
+		side, col := 0, r.join.pick[i]
+		if n := len(r.ins[0].cols); col >= n {
+			side, col = 1, col-n
+		}
+		return digest("join", d.id(r), fmt.Sprint(side), d.column(r.ins[side], col))
+	case relRank:
 	case relSink:
 	}
 	return ""
@@ -183,15 +211,19 @@ func (d *identities) columnOf(r *rel, i int) string {
 func (w winRole) String() string { return [...]string{"", "start", "end", "time"}[w&3] }
 
 func (d *identities) expr(in *rel, e *expr.Expr) string {
+	return d.exprOver(e, func(i int) string { return d.column(in, i) })
+}
+
+func (d *identities) exprOver(e *expr.Expr, column func(int) string) string {
 	switch e.Op {
 	case expr.OpCol:
-		return d.column(in, e.Col)
+		return column(e.Col)
 	case expr.OpLit:
 		return digest("lit", exprKey(e))
 	default:
 		parts := []string{e.Func, e.Type.String()}
 		for _, a := range e.Args {
-			parts = append(parts, d.expr(in, a))
+			parts = append(parts, d.exprOver(a, column))
 		}
 		return digest(parts...)
 	}

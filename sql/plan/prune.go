@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/bramble-stream/bramble/engine/expr"
+	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/sql/parse"
 )
 
 // colSet says which columns of a rel are read.
@@ -96,7 +98,81 @@ func (p *planner) require(r *rel, need map[*rel]colSet) {
 		}
 	case relAssign, relWindow, relGroup:
 		p.requireKeyed(r, out, need[r.ins[0]])
+	case relJoin:
+		keepOne(r, out)
+		requireJoin(r, out, func(side, col int) { need[r.ins[side]].add(col) })
 	}
+}
+
+// requireJoin calls add for the columns that a join reads of its inputs.
+func requireJoin(r *rel, out colSet, add func(side, col int)) {
+	j := r.join
+	n := len(r.ins[0].cols)
+	both := make(colSet, n+len(r.ins[1].cols))
+	for i, ok := range out {
+		if ok {
+			both.add(j.pick[i])
+		}
+	}
+	both.addExpr(j.cond)
+	for side, keys := range j.keys {
+		for _, k := range keys {
+			both.add(side*n + k)
+		}
+		if j.mode != graph.Regular {
+			both.add(side*n + j.time[side])
+		}
+	}
+	for i, ok := range both {
+		switch {
+		case !ok:
+		case i < n:
+			add(0, i)
+		default:
+			add(1, i-n)
+		}
+	}
+}
+
+// movedJoin is a join over inputs whose columns have gone where at says.
+func movedJoin(j *joinSpec, n, newN int, at [2]func(int) int) *joinSpec {
+	out := *j
+	both := func(i int) int {
+		if i < n {
+			return at[0](i)
+		}
+		return newN + at[1](i-n)
+	}
+	out.pick = mapInts(j.pick, both)
+	if j.cond != nil {
+		out.cond = j.cond.MapColumns(both)
+	}
+	for side := range out.keys {
+		out.keys[side] = mapInts(j.keys[side], at[side])
+		if j.mode != graph.Regular {
+			out.time[side] = at[side](j.time[side])
+		}
+	}
+	return &out
+}
+
+// narrowed puts a calc over in that keeps the columns of need, and says where they are; in itself where all are kept.
+func narrowed(in *rel, need colSet, where parse.Node, text string) (*rel, func(int) int) {
+	keepOne(in, need)
+	at := need.kept()
+	var exprs []*expr.Expr
+	var cols []column
+	for i, ok := range need {
+		if ok {
+			e := in.colExpr(i)
+			exprs, cols = append(exprs, e), append(cols, derive(in, e, in.cols[i].name))
+		}
+	}
+	colAt := func(i int) int { return at[i] }
+	if len(exprs) == len(in.cols) {
+		return in, colAt
+	}
+	return calcOver(in, nil, exprs, cols, where, text), colAt
 }
 
 func (p *planner) requireKeyed(r *rel, out, in colSet) {
@@ -195,7 +271,7 @@ func (p *planner) drop1(r *rel, out colSet, moved func(*rel) []int) []int {
 		case relAssign:
 			width := len(r.ins[0].cols)
 			out[i] = i >= len(r.cols)-winCols || i < width && out[i]
-		case relScan, relValues, relCalc, relWatermark, relUnion, relSink:
+		case relScan, relValues, relCalc, relWatermark, relUnion, relSink, relJoin, relRank:
 		}
 	}
 	var at []int
@@ -233,6 +309,11 @@ func (p *planner) drop1(r *rel, out colSet, moved func(*rel) []int) []int {
 		return at
 	case relUnion:
 		p.alignUnion(r, out, moved)
+	case relJoin:
+		l, rt := at, moved(r.ins[1])
+		j := *r.join
+		j.pick = keep(j.pick, out)
+		r.join = movedJoin(&j, len(l), len(r.ins[0].cols), [2]func(int) int{func(i int) int { return l[i] }, func(i int) int { return rt[i] }})
 	case relAssign:
 		return p.dropAssign(r, at)
 	case relWindow, relGroup:
@@ -327,29 +408,38 @@ func (w *windowSpec) mapped(f func(int) int) *windowSpec {
 // narrowShuffles puts a calc before aggregations whose input has columns for other consumers, so that only what they read is sent to them.
 func (p *planner) narrowShuffles() {
 	for _, r := range p.order() {
+		if r.kind == relJoin {
+			narrowJoin(r)
+			continue
+		}
 		if r.kind != relGroup && r.kind != relWindow {
 			continue
 		}
-		in := r.ins[0]
-		need := make(colSet, len(in.cols))
+		need := make(colSet, len(r.ins[0].cols))
 		p.requireKeyed(r, allOf(len(r.cols)), need)
-		keepOne(in, need)
-		at := need.kept()
-		var exprs []*expr.Expr
-		var cols []column
-		for i, ok := range need {
-			if ok {
-				e := in.colExpr(i)
-				exprs, cols = append(exprs, e), append(cols, derive(in, e, in.cols[i].name))
-			}
-		}
-		if len(exprs) == len(in.cols) {
+		in, colAt := narrowed(r.ins[0], need, r.where, r.text)
+		if in == r.ins[0] {
 			continue
 		}
-		colAt := func(i int) int { return at[i] }
-		r.ins = []*rel{calcOver(in, nil, exprs, cols, r.where, r.text)}
+		r.ins = []*rel{in}
 		r.keys, r.aggs, r.windows = mapInts(r.keys, colAt), mapAggs(r.aggs, colAt), r.windows.mapped(colAt)
 	}
+}
+
+// narrowJoin is narrowShuffles for a join: what it keeps is in its state besides.
+func narrowJoin(r *rel) {
+	var need [2]colSet
+	for side, in := range r.ins {
+		need[side] = make(colSet, len(in.cols))
+	}
+	requireJoin(r, allOf(len(r.cols)), func(side, col int) { need[side].add(col) })
+	n := len(r.ins[0].cols)
+	var at [2]func(int) int
+	ins := make([]*rel, len(r.ins))
+	for side, in := range r.ins {
+		ins[side], at[side] = narrowed(in, need[side], r.where, r.text)
+	}
+	r.ins, r.join = ins, movedJoin(r.join, n, len(ins[0].cols), at)
 }
 
 func allOf(n int) colSet {

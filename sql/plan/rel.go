@@ -24,6 +24,8 @@ const (
 	relGroup                    // keys, aggs: keys, aggs
 	relUnion                    // all of ins
 	relSink                     // writes sink
+	relJoin                     // join: columns of both ins
+	relRank                     // rank: the first rows of each partition
 )
 
 // timeAttr says whether a column is a time attribute.
@@ -82,6 +84,7 @@ type rel struct {
 	keys    []int
 	aggs    []agg.Spec
 	sink    *sinkSpec
+	join    *joinSpec
 
 	// where is the syntax that the rel came from, for positions and SQL fragments; it may be nil.
 	where parse.Node
@@ -230,6 +233,12 @@ func (r *rel) key(id func(*rel) int) string {
 			}
 		}
 		fmt.Fprintf(&b, "%v %+v", r.keys, r.aggs)
+	case relJoin:
+		j := r.join
+		fmt.Fprintf(&b, "%s %s %v %v %v %d %d %t|", j.typ, j.mode, j.keys, j.pick, j.time, j.lower, j.upper, j.ltz)
+		if j.cond != nil {
+			b.WriteString(exprKey(j.cond))
+		}
 	case relUnion:
 	case relSink:
 		fmt.Fprintf(&b, "%p", r) // sinks are never shared

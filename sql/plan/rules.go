@@ -132,7 +132,7 @@ func (p *planner) rule(r *rel, consumers map[*rel]int) *rel {
 		}
 	case relValues:
 		return foldValues(r, p.foldZone)
-	case relScan, relWatermark, relAssign, relGroup, relUnion, relSink:
+	case relScan, relWatermark, relAssign, relGroup, relUnion, relSink, relJoin, relRank:
 	}
 	return r
 }
@@ -177,7 +177,11 @@ func (p *planner) calcRule(r *rel, consumers map[*rel]int) *rel {
 		if alone {
 			return pushKeyed(r, in)
 		}
-	case relScan, relWatermark, relSink:
+	case relJoin:
+		if alone {
+			return pushJoin(r, in)
+		}
+	case relScan, relWatermark, relSink, relRank:
 	}
 	return r
 }
@@ -398,6 +402,44 @@ func pushKeyed(r, in *rel) *rel {
 	n := *r
 	n.ins, n.filter = []*rel{&a}, above
 	return &n
+}
+
+// pushJoin moves conditions on one side below a join, and projections that only leave out columns into it.
+func pushJoin(r, in *rel) *rel {
+	if r.filter == nil {
+		return r
+	}
+	j := in.join
+	n := len(in.ins[0].cols)
+	var below [2]*expr.Expr
+	var above *expr.Expr
+	for _, c := range conjuncts(r.filter) {
+		x := c.MapColumns(func(i int) int { return j.pick[i] })
+		l, rt := sideOf(x, n)
+		switch {
+		case !expr.IsDeterministic(c):
+			above = and(above, c)
+		case l && !rt && !padsLeft(j.typ):
+			below[0] = and(below[0], x)
+		case rt && !l && !padsRight(j.typ):
+			below[1] = and(below[1], shifted(x, n))
+		default:
+			above = and(above, c)
+		}
+	}
+	if below[0] == nil && below[1] == nil {
+		return r
+	}
+	a := *in
+	a.ins = slices.Clone(in.ins)
+	for side, f := range below {
+		if f != nil {
+			a.ins[side] = calcOver(in.ins[side], f, nil, nil, r.where, r.text)
+		}
+	}
+	o := *r
+	o.ins, o.filter = []*rel{&a}, above
+	return &o
 }
 
 func conjuncts(e *expr.Expr) []*expr.Expr {

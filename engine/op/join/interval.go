@@ -87,10 +87,7 @@ func (o *Interval) done(in int, t int64) bool {
 }
 
 func (o *Interval) times(in int, b *vec.Batch) (*vec.Col, []int64) {
-	c := b.Col(o.spec.LeftTime)
-	if in == right {
-		c = b.Col(o.spec.RightTime)
-	}
+	c := b.Col(o.timeCol(in))
 	return c, vec.Values[int64](c)
 }
 
@@ -143,7 +140,7 @@ func (o *Interval) unkeyed(in int, b *vec.Batch, out op.Output) error {
 	if len(o.nulls) == 0 || !o.pads[in] {
 		return nil
 	}
-	o.pair.begin(b.Cols(), b.Cols())
+	o.pair.beginOne(in, b.Cols())
 	for _, i := range o.nulls {
 		o.pad(in, int32(i))
 	}
@@ -282,7 +279,7 @@ func (o *Interval) keep(in int, b *vec.Batch, times []int64, out op.Output) erro
 	o.order = o.order[:0]
 	sorted := true
 	last := int64(math.MinInt64)
-	o.pair.begin(b.Cols(), b.Cols())
+	o.pair.beginOne(in, b.Cols())
 	for k, i := range o.sel {
 		if o.done(in, times[i]) {
 			if o.pads[in] && o.matched[i] == 0 {

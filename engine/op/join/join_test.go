@@ -19,6 +19,7 @@ import (
 var (
 	bothIn = optest.Schema("side INT, k BIGINT, v STRING, t TIMESTAMP")
 	oneIn  = optest.Schema("k BIGINT, v STRING, t TIMESTAMP")
+	moreIn = optest.Schema("k BIGINT, v STRING, t TIMESTAMP, again BIGINT")
 )
 
 // merged hands the rows of side 0 and 1 to a join's inputs, in runs.
@@ -53,6 +54,9 @@ func (m *merged) Process(_ int, b *vec.Batch, out op.Output) error {
 			to++
 		}
 		v := vec.NewBatchOf(oneIn, b.Rows(), b.Cols()[1:]...)
+		if sides[sel[from]] == 1 {
+			v = vec.NewBatchOf(moreIn, b.Rows(), append(slices.Clone(b.Cols()[1:]), b.Col(1))...)
+		}
 		v.SetKinds(b.Kinds())
 		v.SetSel(sel[from:to])
 		if err := m.Operator.Process(int(sides[sel[from]]), v, out); err != nil {
@@ -81,7 +85,7 @@ func newMerged(spec graph.JoinSpec) func() (op.Operator, error) {
 		spec.Out = append(spec.Out, i)
 	}
 	return func() (op.Operator, error) {
-		o, err := New(spec, oneIn, oneIn, out)
+		o, err := New(spec, oneIn, moreIn, out)
 		if err != nil {
 			return nil, err
 		}

@@ -63,7 +63,7 @@ func (p *pairs) open(b *base, env *expr.Env) error {
 	return nil
 }
 
-// begin says where rows come from.
+// begin says where rows come from; columns are nil for a side that all events lack.
 func (p *pairs) begin(l, r []*vec.Col) {
 	p.from = [2][]*vec.Col{l, r}
 	p.clear()
@@ -95,7 +95,7 @@ func (p *pairs) test() ([]int, error) {
 
 // gather fills columns of cand, those of which but not of not.
 func (p *pairs) gather(which, not []bool) {
-	n := len(p.from[left])
+	n := p.b.in[left].Len()
 	for c, ok := range which {
 		if !ok || not != nil && not[c] {
 			continue
@@ -144,7 +144,7 @@ func (p *pairs) emitEvents(out op.Output) error {
 func (p *pairs) emitSome(events []event, out op.Output) error {
 	b := p.padded
 	b.Reset()
-	n := len(p.from[left])
+	n := p.b.in[left].Len()
 	changes := false
 	for _, e := range events {
 		changes = changes || e.kind != vec.Insert
@@ -154,7 +154,11 @@ func (p *pairs) emitSome(events []event, out op.Output) error {
 		if c >= n {
 			side, c = right, c-n
 		}
-		appendOrNull(b.Col(i), p.from[side][c], events, side)
+		var src *vec.Col
+		if p.from[side] != nil {
+			src = p.from[side][c]
+		}
+		appendOrNull(b.Col(i), src, events, side)
 	}
 	if changes {
 		kinds := b.EnsureKinds(len(events))
@@ -175,6 +179,13 @@ func appendOrNull(dst, src *vec.Col, events []event, side int) {
 			dst.AppendNull()
 		}
 	}
+}
+
+// beginOne is begin for events of one side.
+func (p *pairs) beginOne(in int, cols []*vec.Col) {
+	p.clear()
+	p.from = [2][]*vec.Col{}
+	p.from[in] = cols
 }
 
 // identity returns 0, 1, … n-1.

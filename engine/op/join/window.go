@@ -112,7 +112,7 @@ func (o *Window) unkeyed(in int, b *vec.Batch, out op.Output) error {
 	if len(o.nulls) == 0 || !o.pads[in] || o.spec.Type == graph.SemiJoin {
 		return nil
 	}
-	o.pair.begin(b.Cols(), b.Cols())
+	o.pair.beginOne(in, b.Cols())
 	for _, i := range o.nulls {
 		o.pad(in, int32(i))
 	}
