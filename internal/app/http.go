@@ -9,11 +9,13 @@ import (
 	"github.com/bramble-stream/bramble/engine/rest"
 	"github.com/bramble-stream/bramble/examples"
 	"github.com/bramble-stream/bramble/sql/parse"
+	"github.com/bramble-stream/bramble/web"
 )
 
 // withLanguage gives the HTTP server what it needs of SQL, and scripts to begin with.
 func withLanguage(h jobmanager.HTTP) jobmanager.HTTP {
 	h.Substitute, h.Diagnose = substituteSettings, diagnose
+	h.UI = web.Handler()
 	for _, e := range examples.All() {
 		h.Examples = append(h.Examples, rest.Example{Name: e.Name, Title: e.Title, Script: e.Script})
 	}

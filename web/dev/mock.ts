@@ -57,7 +57,7 @@ function graph() {
 const summaries = () => (mode.empty ? [] : [
   ['a3f0c1d29b7e4c5f8a1b2c3d4e5f6071', 'sensors', 'RUNNING', 1372, 0, 132, 14], ['b11', 'nexmark-q5', 'RUNNING', 48_200, 2, 0, 0], ['c22', 'home-assistant', 'RESTARTING', 0, 7, 3, 0], ['d33', 'files', 'FINISHED', 0, 0, 0, 0], ['e44', 'redis', 'FAILED', 0, 3, 0, 1],
 ].map(([id, name, state, r, restarts, late, bad]) => ({
-  id, name, state, startedAt: started + 60_000, endedAt: state === 'FINISHED' || state === 'FAILED' ? Date.now() - 600_000 : null, durationMs: Date.now() - started, restarts, parallelism: 2,
+  id, name, state, startedAt: started + 60_000, endedAt: state === 'FINISHED' || state === 'FAILED' ? Date.now() - 600_000 : null, durationMs: Date.now() - started, restarts, parallelism: 2, waitingReason: state === "RESTARTING" ? "4 slots are missing; start a taskmanager" : "",
   tasks: { running: state === 'RUNNING' ? 11 : state === 'RESTARTING' ? 3 : 0, total: 11 }, recordsInPerSecond: state === 'RUNNING' ? noisy(r as number) : null, recordsOutPerSecond: state === 'RUNNING' ? noisy((r as number) / 20) : null,
   busyRatio: state === 'RUNNING' ? 0.4 + 0.3 * wave(4000) : null, backpressuredRatio: state === 'RUNNING' ? 0.05 : null, watermarkLagMs: state === 'RUNNING' ? 2300 : null, late, bad, lastCheckpointAt: Date.now() - (Date.now() % 10_000), checkpointsFailed: restarts ? 1 : 0,
 })))
@@ -82,7 +82,7 @@ function job(id: string) {
     ...s, script, cause: s.state === 'FAILED' ? 'redis redis://localhost:6379: connection refused' : null, ...(s.state === 'FINISHED' ? { vertices: [], edges: [] } : graph()),
     checkpoints: { interval: 10_000, counts: { completed: 1082, failed: 1, inProgress: 0, restored: 1 }, history },
     exceptions: s.restarts ? [{ at: Date.now() - 90_000, task: 'latest by sensor (2/4)', taskmanager: 'tm-attic-9b03', message: 'task latest by sensor (2/4): write sink "latest": redis redis://localhost:6379: dial tcp 127.0.0.1:6379: connection refused', root: 'dial tcp 127.0.0.1:6379: connection refused' }] : [],
-    restarts: Array.from({ length: s.restarts as number }, (_, i) => ({ at: Date.now() - 90_000 * (i + 1), cause: 'dial tcp 127.0.0.1:6379: connection refused' })),
+    restartHistory: Array.from({ length: s.restarts as number }, (_, i) => ({ at: Date.now() - 90_000 * (i + 1), cause: 'dial tcp 127.0.0.1:6379: connection refused' })),
   }
 }
 

@@ -1,5 +1,5 @@
 // The dataflow graph: of a plan, or of a running job with its rates. Vertices are buttons over a drawing of the edges.
-import { useMemo } from 'preact/hooks'
+import { useEffect, useMemo } from 'preact/hooks'
 import { duration, percent, rate, whole } from './format.ts'
 import { useMedia, useWidth } from './hooks.ts'
 import { layout, type Layout } from './layout.ts'
@@ -68,6 +68,11 @@ export function Graph({ vertices, edges, selected, onSelect }: GraphProps) {
     }),
     [shape, narrow],
   )
+  // Narrow screens begin with what feeds everything, which stands in the middle of its row.
+  useEffect(() => {
+    const el = ref.current
+    if (el && narrow) el.scrollLeft = (el.scrollWidth - el.clientWidth) / 2
+  }, [placed, narrow, width > 0])
   const pad = narrow ? 16 : 28
   // A little too wide is drawn a little smaller; more than that scrolls.
   const room = width - 2 * pad
@@ -104,10 +109,11 @@ function Edges({ edges, placed, vertices }: { edges: readonly Edge[]; placed: La
       </svg>
       {edges.map((e, i) => {
         const at = placed.routes[i]
+        const kind = e.tag ? `${e.tag} rows` : e.kind
         const known = e.recordsPerSecond !== undefined && e.recordsPerSecond !== null
-        return at && (known || e.kind) && (
+        return at && (known || kind) && (
           <span key={i} class="edge-label" style={{ left: `${at.x}px`, top: `${at.y}px` }} title={kindTitles[e.kind] ?? e.kind}>
-            {known && <b>{rate(e.recordsPerSecond)}</b>}{known && e.kind !== 'forward' ? ' ' : ''}{(!known || e.kind !== 'forward') && e.kind}
+            {known && <b>{rate(e.recordsPerSecond)}</b>}{known && kind !== 'forward' ? ' ' : ''}{(!known || kind !== 'forward') && kind}
           </span>
         )
       })}
@@ -131,12 +137,12 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
   const inside = (
     <>
       <span class="title"><span class="clip" title={title(v)}>{title(v)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
-      <ul class="ops">
+      <span class="ops">
         {operators.slice(0, operatorsShown).map((o) => (
-          <li key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{o.name}</span></li>
+          <span class="op" key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{o.name}</span></span>
         ))}
-        {operators.length > operatorsShown && <li>and {operators.length - operatorsShown} more</li>}
-      </ul>
+        {operators.length > operatorsShown && <span class="op">and {operators.length - operatorsShown} more</span>}
+      </span>
       {live(v) && <Running v={v} />}
     </>
   )

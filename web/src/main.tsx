@@ -82,7 +82,7 @@ function Shell({ session, signOut }: { session: Session; signOut: () => void }) 
           <a href="#/" aria-current={page === '' || parts[0] === 'jobs' || parts[0] === 'taskmanagers' ? 'page' : undefined}>Cluster</a>
           <a href="#/submit" aria-current={parts[0] === 'submit' ? 'page' : undefined}>Submit</a>
         </nav>
-        {session.readOnly && <span class="badge plain wide-only" title="This jobmanager shows everything and changes nothing.">read-only</span>}
+        {session.readOnly && <span class="badge plain wide-only" title={session.readOnlyReason ?? ''}>read-only</span>}
         {worst && <Live state={worst.state} />}
         <ThemeToggle />
         {session.needsToken && <button class="button icon quiet" type="button" onClick={signOut} aria-label="Sign out" title="Sign out"><Icon name="out" /></button>}

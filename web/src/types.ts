@@ -7,6 +7,8 @@ export interface Session {
   readOnly: boolean
   needsToken: boolean
   authenticated: boolean
+  // Why nothing can be changed, and what would allow it.
+  readOnlyReason?: string | null
 }
 
 export interface TaskManager {
@@ -26,6 +28,7 @@ export interface TaskManager {
   lastHeartbeatAt: Num
   version: string | null
   goroutines: Num
+  hostName?: string | null
 }
 
 export interface JobSummary {
@@ -35,8 +38,9 @@ export interface JobSummary {
   startedAt: Num
   endedAt: Num
   durationMs: Num
-  // A list in a job's own document, their number in the list of jobs.
-  restarts: number | Restart[] | null
+  // Why a job that does not run waits.
+  waitingReason?: string | null
+  restarts: number
   parallelism: Num
   tasks: { running: number; total: number } | null
   recordsInPerSecond: Num
@@ -138,6 +142,8 @@ export interface Edge {
   target: string
   kind: string
   recordsPerSecond?: Num
+  // late or bad, for rows that are routed aside.
+  tag?: string | null
 }
 
 export interface CheckpointTask {
@@ -169,6 +175,8 @@ export interface Exception {
   taskmanager: string | null
   message: string
   root: string | null
+  operator?: string | null
+  sqlLine?: Num
 }
 
 export interface Job extends JobSummary {
@@ -182,7 +190,9 @@ export interface Job extends JobSummary {
     history: Checkpoint[] | null
   } | null
   exceptions: Exception[] | null
-  restartCount?: Num
+  restartHistory?: Restart[] | null
+  warnings?: string[] | null
+  health?: Health[] | null
 }
 
 export interface Series {
@@ -262,17 +272,18 @@ export interface Frame {
   children?: Frame[] | null
 }
 
+// Health is what an outside system does, as one task sees it.
+export interface Health {
+  component: string
+  error: string
+  since: Num
+  vertex: string
+  index: number
+}
+
 export interface Restart {
   at: Num
   cause: string
-}
-
-export function restartCount(job: { restarts: number | Restart[] | null; restartCount?: Num }): number {
-  return job.restartCount ?? (Array.isArray(job.restarts) ? job.restarts.length : (job.restarts ?? 0))
-}
-
-export function restartList(job: { restarts: number | Restart[] | null }): Restart[] {
-  return Array.isArray(job.restarts) ? job.restarts : []
 }
 
 // ended says whether a job is over for good.

@@ -6,28 +6,29 @@ import { duration } from '../format.ts'
 import { get } from '../api.ts'
 import { go, href, useNow, useSession } from '../hooks.ts'
 import { useToast } from '../toast.tsx'
-import { ended, type Job, type JobSummary } from '../types.ts'
+import { ended, type Job, type JobSummary, type Session } from '../types.ts'
 import { Command, Dialog, Fault, Field, Notice, Spinner } from '../ui.tsx'
 
 type Kind = 'savepoint' | 'stop' | 'cancel' | 'rescale' | 'restart'
 
 const labels: Record<Kind, string> = { savepoint: 'Savepoint', stop: 'Stop', rescale: 'Rescale', restart: 'Restart from…', cancel: 'Cancel' }
 
-const readOnlyWhy = 'This jobmanager is in read-only mode: it shows everything and changes nothing.'
+const readOnlyWhy = (s: Session) => `Read-only: ${s.readOnlyReason || 'this jobmanager shows everything and changes nothing'}.`
 
 export function Actions({ job }: { job: Job }) {
-  const { readOnly } = useSession()
-  if (readOnly) return <span class="muted small">{readOnlyWhy}</span>
+  const session = useSession()
+  if (session.readOnly) return <p class="muted small" style={{ maxWidth: '56ch' }}>{readOnlyWhy(session)}</p>
   const kinds: Kind[] = ended(job.state) ? ['restart'] : ['savepoint', 'rescale', 'restart', 'stop', 'cancel']
   return <div class="row" role="group" aria-label="Actions">{kinds.map((k) => <ActionButton key={k} job={job} action={k} />)}</div>
 }
 
 export function ActionButton({ job, action }: { job: Job; action: Kind }) {
-  const { readOnly } = useSession()
+  const session = useSession()
+  const { readOnly } = session
   const [open, setOpen] = useState(false)
   const button = useRef<HTMLButtonElement>(null)
   const able = !readOnly && (action === 'restart' ? Boolean(job.script) : !ended(job.state))
-  const why = readOnly ? readOnlyWhy : action === 'restart' && !job.script ? 'The script of this job is not known.' : able ? undefined : 'The job has ended.'
+  const why = readOnly ? readOnlyWhy(session) : action === 'restart' && !job.script ? 'The script of this job is not known.' : able ? undefined : 'The job has ended.'
   const close = () => {
     setOpen(false)
     button.current?.focus()

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import { ago, bytes, celsius, count, duration, percent, rate, uptime } from '../format.ts'
 import { href, useNow, useSession, useStream, useTitle } from '../hooks.ts'
-import { ended, restartCount, type Cluster, type JobSummary, type TaskManager } from '../types.ts'
+import { ended, type Cluster, type JobSummary, type TaskManager } from '../types.ts'
 import { Badge, Card, Command, Empty, Fact, Fault, Level, Scroll, Segmented, Spinner, Usage, rowLink } from '../ui.tsx'
 
 // A Pi throttles at 80 °C; before that someone may want to know.
@@ -66,7 +66,7 @@ function Jobs({ jobs, now, hasManagers }: { jobs: JobSummary[]; now: number; has
         </Empty>
       ) : shown.length === 0 ? <Empty title={which === 'running' ? 'No job is active' : 'No job has ended'} /> : (
         <Scroll label="Jobs">
-          <table>
+          <table class="blocks">
             <thead>
               <tr><th scope="col">Job</th><th scope="col">State</th><th scope="col" class="num">Uptime</th><th scope="col" class="num">In</th><th scope="col" class="num">Out</th>
                 <th scope="col">Busiest</th><th scope="col" class="num">Lag</th><th scope="col" class="num">Late / bad</th><th scope="col" class="num">Restarts</th><th scope="col" class="num">Checkpoint</th></tr>
@@ -81,19 +81,19 @@ function Jobs({ jobs, now, hasManagers }: { jobs: JobSummary[]; now: number; has
 
 function JobRow({ j, now }: { j: JobSummary; now: number }) {
   const over = ended(j.state)
-  const restarts = restartCount(j)
+  const restarts = j.restarts
   return (
     <tr {...rowLink(href('jobs', j.id))}>
-      <td><a href={href('jobs', j.id)}><b>{j.name}</b></a><span class="sub mono">{j.id.slice(0, 8)}{j.parallelism ? ` · × ${j.parallelism}` : ''}</span></td>
-      <td><Badge state={j.state} />{!over && j.tasks && j.tasks.running < j.tasks.total && <span class="sub">{j.tasks.running} of {j.tasks.total} tasks</span>}</td>
-      <td class="num">{uptime(over ? j.durationMs : j.startedAt === null ? null : now - j.startedAt)}</td>
-      <td class="num">{over ? '–' : rate(j.recordsInPerSecond)}</td>
-      <td class="num">{over ? '–' : rate(j.recordsOutPerSecond)}</td>
-      <td>{over ? '–' : <span class="metered"><Usage busy={j.busyRatio} pressed={j.backpressuredRatio} /><span class="small muted nowrap">{percent(j.busyRatio)}</span></span>}</td>
-      <td class="num">{over ? '–' : duration(j.watermarkLagMs)}</td>
-      <td class="num"><span class={j.late ? 'warn' : 'muted'}>{count(j.late)}</span> / <span class={j.bad ? 'bad' : 'muted'}>{count(j.bad)}</span></td>
-      <td class={`num ${restarts ? 'warn' : ''}`}>{restarts}</td>
-      <td class="num">{j.lastCheckpointAt === null ? '–' : ago(j.lastCheckpointAt, now)}{j.checkpointsFailed ? <span class="sub bad">{j.checkpointsFailed} failed</span> : null}</td>
+      <td class="span2"><a href={href('jobs', j.id)}><b>{j.name}</b></a><span class="sub mono">{j.id.slice(0, 8)}{j.parallelism ? ` · × ${j.parallelism}` : ''}</span></td>
+      <td><Badge state={j.state} />{!over && j.tasks && j.tasks.running < j.tasks.total && <span class="sub" title={j.waitingReason || undefined}>{j.tasks.running} of {j.tasks.total} tasks</span>}</td>
+      <td class="num" data-label="Uptime">{uptime(over ? j.durationMs : j.startedAt === null ? null : now - j.startedAt)}</td>
+      <td class="num" data-label="In">{over ? '–' : rate(j.recordsInPerSecond)}</td>
+      <td class="num" data-label="Out">{over ? '–' : rate(j.recordsOutPerSecond)}</td>
+      <td data-label="Busiest">{over ? '–' : <span class="metered"><Usage busy={j.busyRatio} pressed={j.backpressuredRatio} /><span class="small muted nowrap">{percent(j.busyRatio)}</span></span>}</td>
+      <td class="num" data-label="Lag">{over ? '–' : duration(j.watermarkLagMs)}</td>
+      <td class="num" data-label="Late / bad"><span class={j.late ? 'warn' : 'muted'}>{count(j.late)}</span> / <span class={j.bad ? 'bad' : 'muted'}>{count(j.bad)}</span></td>
+      <td class={`num ${restarts ? 'warn' : ''}`} data-label="Restarts">{restarts}</td>
+      <td class="num" data-label="Checkpoint">{j.lastCheckpointAt === null ? '–' : ago(j.lastCheckpointAt, now)}{j.checkpointsFailed ? <span class="sub bad">{j.checkpointsFailed} failed</span> : null}</td>
     </tr>
   )
 }
@@ -109,7 +109,7 @@ function Managers({ managers, now, address }: { managers: TaskManager[]; now: nu
         </Empty>
       ) : (
         <Scroll label="Taskmanagers">
-          <table>
+          <table class="blocks">
             <thead><tr><th scope="col">Taskmanager</th><th scope="col">Machine</th><th scope="col">Slots</th><th scope="col">Memory</th><th scope="col" class="num">RSS</th><th scope="col" class="num">Temperature</th><th scope="col" class="num">Goroutines</th><th scope="col" class="num">Heartbeat</th></tr></thead>
             <tbody>{managers.map((m) => <ManagerRow key={m.id} m={m} now={now} />)}</tbody>
           </table>
@@ -132,17 +132,17 @@ function ManagerRow({ m, now }: { m: TaskManager; now: number }) {
   const t = m.temperatureCelsius
   return (
     <tr {...rowLink(href('taskmanagers', m.id))}>
-      <td><a href={href('taskmanagers', m.id)}><b>{m.address || m.id}</b></a><span class="sub mono" title={m.id}>{m.id.slice(0, 20)}</span></td>
-      <td class="nowrap">{[m.os, m.arch].filter(Boolean).join('/') || '–'}<span class="sub">{m.cores ? `${m.cores} cores` : ''}</span></td>
-      <td>
+      <td class="span2"><a href={href('taskmanagers', m.id)}><b>{m.hostName || m.dataAddress || m.address || m.id}</b></a><span class="sub mono" title={m.id}>{m.dataAddress || m.id.slice(0, 20)}</span></td>
+      <td class="nowrap" data-label="Machine">{[m.os, m.arch].filter(Boolean).join('/') || '–'}<span class="sub">{m.cores ? `${m.cores} cores` : ''}</span></td>
+      <td data-label="Slots">
         {m.slots <= 16 ? <span class="slots" role="img" aria-label={`${used} of ${m.slots} slots used`}>{Array.from({ length: m.slots }, (_, i) => <i key={i} class={i < used ? 'used' : ''} />)}</span> : null}
         <span class="sub nowrap">{used} of {m.slots} used</span>
       </td>
-      <td><span class="metered"><Level value={m.memoryUsedBytes} of={m.memoryBudgetBytes} label={`memory ${bytes(m.memoryUsedBytes)} of ${bytes(m.memoryBudgetBytes)}`} /><span class="small muted nowrap">{bytes(m.memoryUsedBytes)} of {bytes(m.memoryBudgetBytes)}</span></span></td>
-      <td class="num">{bytes(m.rssBytes)}</td>
-      <td class={`num ${t === null ? '' : t >= hotCelsius ? 'bad' : t >= warmCelsius ? 'warn' : ''}`}>{celsius(t)}</td>
-      <td class="num">{count(m.goroutines)}</td>
-      <td class={`num ${silent ? 'bad' : ''}`}>{ago(m.lastHeartbeatAt, now)}</td>
+      <td class="span2" data-label="Memory"><span class="metered"><Level value={m.memoryUsedBytes} of={m.memoryBudgetBytes} label={`memory ${bytes(m.memoryUsedBytes)} of ${bytes(m.memoryBudgetBytes)}`} /><span class="small muted nowrap">{bytes(m.memoryUsedBytes)} of {bytes(m.memoryBudgetBytes)}</span></span></td>
+      <td class="num" data-label="RSS">{bytes(m.rssBytes)}</td>
+      <td class={`num ${t === null ? '' : t >= hotCelsius ? 'bad' : t >= warmCelsius ? 'warn' : ''}`} data-label="Temperature">{celsius(t)}</td>
+      <td class="num" data-label="Goroutines">{count(m.goroutines)}</td>
+      <td class={`num ${silent ? 'bad' : ''}`} data-label="Heartbeat">{ago(m.lastHeartbeatAt, now)}</td>
     </tr>
   )
 }

@@ -1,12 +1,12 @@
 // What went wrong, the cause before the consequences.
 import { dateTime } from '../format.ts'
 import { href } from '../hooks.ts'
-import { restartList, type Job } from '../types.ts'
+import type { Job } from '../types.ts'
 import { Card, Empty, Scroll } from '../ui.tsx'
 
 export function ExceptionsTab({ job }: { job: Job }) {
   const exceptions = job.exceptions ?? []
-  const restarts = restartList(job)
+  const restarts = job.restartHistory ?? []
   return (
     <div class="stack">
       <Card title="Exceptions" flush>
@@ -15,7 +15,7 @@ export function ExceptionsTab({ job }: { job: Job }) {
           return (
             <div class="exception" key={i}>
               <span class="root">{root}</span>
-              <span class="muted small">{dateTime(e.at)}{e.task && <> · {e.task}</>}{e.taskmanager && <> · <a href={href('taskmanagers', e.taskmanager)}>{e.taskmanager}</a></>}</span>
+              <span class="muted small">{dateTime(e.at)}{e.task && <> · {e.task}</>}{e.operator && <> · {e.operator}</>}{e.sqlLine ? <> · <a href={`${href('jobs', job.id, 'sql')}?line=${e.sqlLine}`}>line {e.sqlLine}</a></> : null}{e.taskmanager && <> · <a href={href('taskmanagers', e.taskmanager)}>{e.taskmanager}</a></>}</span>
               {e.message && e.message !== root && <details><summary>The whole message</summary><pre class="code wrap" tabIndex={0}>{e.message}</pre></details>}
             </div>
           )

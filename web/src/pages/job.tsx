@@ -1,7 +1,7 @@
 // One job: its head with the actions, and tabs.
-import { duration, percent, rate, uptime, count } from '../format.ts'
+import { dateTime, duration, percent, rate, uptime, count } from '../format.ts'
 import { href, useNow, useStream, useTitle } from '../hooks.ts'
-import { ended, restartCount, type Job } from '../types.ts'
+import { ended, type Job } from '../types.ts'
 import { Badge, Empty, Fact, Notice, Spinner, Tabs } from '../ui.tsx'
 import { Actions } from './actions.tsx'
 import { CheckpointsTab } from './checkpoints.tsx'
@@ -31,7 +31,7 @@ export function JobPage({ id, tab, query }: { id: string; tab: string; query: UR
   return (
     <div class="stack">
       <Head job={job} />
-      {job.cause && <Notice tone="bad"><b>{ended(job.state) ? 'It failed:' : 'Trouble:'}</b> <pre>{job.cause}</pre></Notice>}
+      <Troubles job={job} />
       <Tabs label="Parts of the job" current={tab} tabs={[
         { id: 'overview', label: 'Overview', href: href('jobs', id) },
         { id: 'data', label: 'Data', href: href('jobs', id, 'data'), n: rejected > 999 ? 999 : rejected, bad: (job.bad ?? 0) > 0 },
@@ -47,6 +47,20 @@ export function JobPage({ id, tab, query }: { id: string; tab: string; query: UR
           : <OverviewTab job={job} query={query} />}
       </div>
     </div>
+  )
+}
+
+// Troubles are what keeps the job from doing its work, or did.
+function Troubles({ job }: { job: Job }) {
+  const away = new Map((job.health ?? []).filter((h) => h.error).map((h) => [`${h.component}: ${h.error}`, h]))
+  const failed = job.state.toUpperCase() === 'FAILED'
+  const cause = job.cause || job.waitingReason
+  return (
+    <>
+      {cause && <Notice tone={failed ? 'bad' : 'warn'}><b>{failed ? 'It failed' : job.waitingReason ? 'It waits' : 'Trouble'}</b><pre>{cause}</pre></Notice>}
+      {[...away].map(([text, h]) => <Notice key={text} tone="warn"><b>{h.component}</b><pre>{h.error}</pre>{h.since ? <span class="muted small">since {dateTime(h.since)}</span> : null}</Notice>)}
+      {(job.warnings ?? []).map((w) => <Notice key={w} tone="info"><pre>{w}</pre></Notice>)}
+    </>
   )
 }
 
@@ -73,7 +87,7 @@ function Head({ job }: { job: Job }) {
           <Fact name="Watermark lag">{duration(over ? null : job.watermarkLagMs)}</Fact>
           <Fact name="Late / bad">{count(job.late)}<small> / </small><span class={job.bad ? 'bad' : ''}>{count(job.bad)}</span></Fact>
           <Fact name="Tasks">{job.tasks ? <>{job.tasks.running}<small> of {job.tasks.total}</small></> : '–'}</Fact>
-          <Fact name="Restarts"><span class={restartCount(job) ? 'warn' : ''}>{restartCount(job)}</span></Fact>
+          <Fact name="Restarts"><span class={job.restarts ? 'warn' : ''}>{job.restarts}</span></Fact>
         </dl>
       </section>
     </>

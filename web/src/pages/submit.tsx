@@ -65,7 +65,7 @@ export function parseVariables(text: string): Record<string, string> {
 
 export function SubmitPage({ query }: { query: URLSearchParams }) {
   useTitle('Submit')
-  const { readOnly } = useSession()
+  const { readOnly, readOnlyReason } = useSession()
   const from = query.get('from')
   const { doc: origin, error: originError } = useGet<Job>(from ? `jobs/${encodeURIComponent(from)}` : null)
   const { doc: examples } = useGet<Example[]>('examples')
@@ -143,7 +143,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
           <button type="button" class="button primary" disabled={readOnly || sending || !text.trim()} onClick={submit}>{sending ? 'Submitting…' : 'Submit'}</button>
         </div>
       </div>
-      {readOnly && <Notice tone="warn">This jobmanager is in read-only mode: scripts can be checked here, but not run.</Notice>}
+      {readOnly && <Notice tone="warn">Scripts can be checked here, but not run: {readOnlyReason || 'this jobmanager is read-only'}.</Notice>}
       {originError && <Fault text={originError} />}
       {origin?.script?.includes('******') && <Notice tone="warn">Secrets of this script are blanked out as ******. Write them again, better as <code>{'${file:/run/secrets/…}'}</code>.</Notice>}
       {failure && <Fault text={failure.message} />}

@@ -15,12 +15,12 @@ export function TaskManagerPage({ id, tab }: { id: string; tab: string }) {
   const now = useNow()
   const m = doc?.taskmanagers?.find((t) => t.id === id)
   const isJobManager = id === 'jobmanager'
-  const name = isJobManager ? 'Jobmanager' : m?.address || id
+  const name = isJobManager ? 'Jobmanager' : m?.hostName || m?.dataAddress || id
   useTitle(name)
   const base = `taskmanagers/${encodeURIComponent(id)}`
   return (
     <div class="stack">
-      <div><h1>{name}</h1><span class="muted small mono">{isJobManager ? doc?.address : id}</span></div>
+      <div><h1>{name}</h1><span class="muted small mono">{isJobManager ? doc?.address : [m?.hostName ? m.dataAddress : '', id].filter(Boolean).join(' · ')}</span></div>
       {error && <Fault text={error} />}
       {doc && !m && !isJobManager && <Notice tone="warn">This taskmanager is not registered any more. What it logged is on its machine.</Notice>}
       {m && (
