@@ -113,7 +113,7 @@ func startKuiper(ctx context.Context, s *settings, job string, port int, options
 		k.stop()
 		return nil, err
 	}
-	return k, nil
+	return k, pause(ctx, 2*time.Second) // until it has subscribed; it does not say when
 }
 
 func (k *kuiper) setUp(ctx context.Context, rest int, server, job string, options map[string]any) error {
@@ -126,13 +126,10 @@ func (k *kuiper) setUp(ctx context.Context, rest int, server, job string, option
 	}); err != nil {
 		return err
 	}
-	if err := post(ctx, url+"/rules", map[string]any{
+	return post(ctx, url+"/rules", map[string]any{
 		"id": "bench", "sql": rulesSQL[job], "options": options,
 		"actions": []any{map[string]any{"mqtt": map[string]any{"server": server, "topic": resultTopic, "sendSingle": job == "filter"}}},
-	}); err != nil {
-		return err
-	}
-	return pause(ctx, 2*time.Second) // until it has subscribed; it does not say when
+	})
 }
 
 func post(ctx context.Context, url string, body any) error {

@@ -148,9 +148,11 @@ func publish(_ context.Context, s *settings) error {
 	}
 	c.ended = end
 	if m.job == "filter" {
-		r.WantCounted = r.Sent / 100
-		for n := int64(99); n < r.Sent; n += 100 {
-			r.WantSum += humidity(n)
+		for n := range r.Sent {
+			if passes(n) {
+				r.WantCounted++
+				r.WantSum += humidity(n)
+			}
 		}
 	} else {
 		windows := int64(1)
