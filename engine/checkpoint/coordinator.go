@@ -162,6 +162,9 @@ func (c *Coordinator) take(e Event) []Command {
 	case Deleted:
 		c.deleted(e)
 		return nil
+	case Damaged:
+		c.damaged(e.Epoch)
+		return nil
 	case Fenced:
 		cmds := c.stopped("another jobmanager leads")
 		for _, p := range slices.Clone(c.pending) {

@@ -126,6 +126,8 @@ func (s *script) event(t *testing.T, d *datadriven.TestData) Event {
 			epochs = append(epochs, stream.Epoch(n))
 		}
 		return Deleted{epochs, list(d, "files"), reason}
+	case "damaged":
+		return Damaged{e}
 	case "fence":
 		return Fenced{}
 	}

@@ -87,6 +87,9 @@ type (
 		Files   []string
 		Failure string
 	}
+	// Damaged says that a completed checkpoint cannot be restored from: a restart begins with the one before, and this one is deleted when
+	// another has completed. The only one stays, as there is nothing else to begin with.
+	Damaged struct{ Epoch stream.Epoch }
 	// Fenced says that another jobmanager leads: nothing is done any more.
 	Fenced struct{}
 )
@@ -102,6 +105,7 @@ func (Finished) event()    {}
 func (Written) event()     {}
 func (WriteFailed) event() {}
 func (Deleted) event()     {}
+func (Damaged) event()     {}
 func (Fenced) event()      {}
 
 // Command is something to do. The set is closed.

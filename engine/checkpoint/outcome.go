@@ -237,6 +237,16 @@ func (c *Coordinator) deleted(e Deleted) {
 	}
 }
 
+// damaged gives up a completed checkpoint, unless it is the only one.
+func (c *Coordinator) damaged(e stream.Epoch) {
+	i := slices.IndexFunc(c.completed, func(m *Manifest) bool { return m.Epoch == e })
+	if i < 0 || len(c.completed) == 1 {
+		return
+	}
+	c.completed = slices.Delete(c.completed, i, i+1)
+	c.doubtful[e] = true
+}
+
 // String describes the state in a few lines, for tests and logs.
 func (c *Coordinator) String() string {
 	var b strings.Builder

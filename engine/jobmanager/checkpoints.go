@@ -51,6 +51,8 @@ type checkpoints struct {
 	counted           map[stream.Epoch]bool
 	completed, failed int64
 	last              checkpoint.Record
+	// damaged are completed ones that could not be restored from.
+	damaged map[stream.Epoch]bool
 	// io counts what runs on storage. Removal waits until it has ended.
 	io int
 	// removal is of the checkpoints, forget of the job's entry in storage: it is not to come back.
@@ -122,6 +124,7 @@ func (jm *JobManager) faultTolerance(id string, g *graph.JobGraph, graphJSON []b
 	return strategy, &checkpoints{
 		coord: checkpoint.NewCoordinator(cfg, nil, used), store: store, cfg: cfg, finals: map[job.Ref][]checkpoint.TaskPart{},
 		ended: map[job.Ref]bool{}, counted: map[stream.Epoch]bool{}, base: base, restore: base, waiting: map[string]chan requested{},
+		damaged: map[stream.Epoch]bool{},
 	}, nil
 }
 
@@ -523,7 +526,7 @@ func (k *checkpoints) view(r *running) *pb.Checkpoints {
 	if k == nil {
 		return nil
 	}
-	v := &pb.Checkpoints{IntervalMs: k.cfg.IntervalMS, Completed: k.completed, Failed: k.failed}
+	v := &pb.Checkpoints{IntervalMs: k.cfg.IntervalMS, Completed: k.completed, Failed: k.failed, Damaged: int64(len(k.damaged))}
 	if k.restore != nil {
 		v.RestoredEpoch = uint64(k.restore.epoch)
 	}

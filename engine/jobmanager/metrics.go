@@ -22,7 +22,7 @@ var (
 	descJobs           = prometheus.NewDesc("bramble_jobmanager_jobs", "Jobs by state; ended ones as far as they are remembered.", []string{"state"}, nil)
 	descUptime         = prometheus.NewDesc("bramble_job_uptime_seconds", "How long the job has been running.", jobLabels, nil)
 	descRestarts       = prometheus.NewDesc("bramble_job_restarts_total", "How often the job was started again after a failure.", jobLabels, nil)
-	descCheckpoints    = prometheus.NewDesc("bramble_checkpoints_total", "Checkpoints that have completed, and that have failed.", append(jobLabels, "status"), nil)
+	descCheckpoints    = prometheus.NewDesc("bramble_checkpoints_total", "Checkpoints that have completed, that have failed, and that had completed and were found damaged at a restart.", append(jobLabels, "status"), nil)
 
 	descCheckpointDuration = prometheus.NewDesc("bramble_checkpoint_duration_seconds", "How long the latest completed checkpoint took.", jobLabels, nil)
 	descCheckpointSize     = prometheus.NewDesc("bramble_checkpoint_size_bytes", "The size of the latest completed checkpoint.", jobLabels, nil)
@@ -77,6 +77,7 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 				}
 				count("completed", k.completed)
 				count("failed", k.failed)
+				count("damaged", int64(len(k.damaged)))
 				if k.completed > 0 {
 					gauge(descCheckpointDuration, float64(k.last.EndedMS-k.last.TriggeredMS)/1000, r.id, r.name())
 					gauge(descCheckpointSize, float64(k.last.SizeBytes), r.id, r.name())

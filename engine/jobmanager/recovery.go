@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
@@ -12,6 +13,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/stream"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
 // recoveredReason is the end of a job's former attempt as its user sees it.
@@ -126,6 +128,10 @@ func (jm *JobManager) recovered(ctx context.Context, e ckptstore.Entry) (*runnin
 	}
 	k := r.ckpt
 	k.coord, k.restore = checkpoint.NewCoordinator(k.cfg, found.Manifests, used), nil
+	for _, s := range found.Skipped {
+		jm.cfg.Log.Warn("checkpoint cannot be used", "job_id", e.JobID, "epoch", s.Epoch, "error", s.Err)
+		k.damaged[s.Epoch] = true
+	}
 	r.savepoint, r.submittedAt, r.unlisted = e.Savepoint, e.SubmittedMS, true
 	r.machine.Recover(jm.now().UnixMilli(), int(e.Attempt), recoveredReason)
 	return r, nil
@@ -172,6 +178,7 @@ func (c *cluster) prepareAttempt(r *running, want *checkpoint.Manifest) {
 			if err != nil {
 				e.Failure = &job.Failure{Message: "restore: " + err.Error()}
 			} else {
+				c.passedOver(r, want, plan)
 				r.ckpt.restore = plan
 				e.Parallelism = r.replan()
 				if splits != nil {
@@ -185,6 +192,37 @@ func (c *cluster) prepareAttempt(r *running, want *checkpoint.Manifest) {
 			c.apply(r, e)
 		})
 	})
+}
+
+// distrust has the next attempt begin with the checkpoint before, when a task says that a file of the one that it was to go on from is missing or not
+// what was written. It comes before the failure has its effect.
+func (c *cluster) distrust(r *running, f *pb.TaskFailure) {
+	k := r.ckpt
+	e := stream.Epoch(f.GetDamagedEpoch())
+	if k == nil || e == 0 || k.restore == nil || k.restore.savepoint != "" || k.restore.epoch != e || k.damaged[e] {
+		return
+	}
+	k.damaged[e] = true
+	only := "the one before is used"
+	if len(k.coord.Completed()) < 2 {
+		only = "there is none before it: it is tried again"
+	}
+	c.jm.cfg.Log.Error("checkpoint is damaged", "job_id", r.id, "epoch", e, "error", f.GetMessage(), "then", only)
+	c.coordinate(r, checkpoint.Damaged{Epoch: e})
+}
+
+// passedOver counts the checkpoints between the wanted one and the one that was found instead: their manifests are damaged, or files are missing.
+func (c *cluster) passedOver(r *running, want *checkpoint.Manifest, plan *restorePlan) {
+	if want == nil || plan == nil || plan.epoch == want.Epoch {
+		return
+	}
+	for _, m := range slices.Backward(r.ckpt.coord.Completed()) {
+		if m.Epoch == plan.epoch {
+			return
+		}
+		r.ckpt.damaged[m.Epoch] = true
+		c.coordinate(r, checkpoint.Damaged{Epoch: m.Epoch})
+	}
 }
 
 // findAttempt returns what an attempt goes on from and, if it is to list it, what there is to read.

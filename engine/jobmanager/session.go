@@ -176,6 +176,7 @@ func (c *cluster) onTaskState(m *member, msg *pb.TaskStateChange) {
 	e := job.TaskChanged{Task: ref, State: state}
 	if state == job.TaskFailed {
 		e.Failure = r.failureOf(msg.Failure, msg.Task, m)
+		c.distrust(r, msg.Failure)
 	}
 	if state == job.TaskFinished && !r.machine.Tasks()[ref.Vertex][ref.Index].State.Ended() {
 		c.taskFinished(r, ref)

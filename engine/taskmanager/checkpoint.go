@@ -144,16 +144,43 @@ func (t *taskRun) fetch(ctx context.Context, operator string) error {
 	return g.Wait()
 }
 
+// damagedError says that a checkpoint cannot be restored from.
+type damagedError struct {
+	epoch stream.Epoch
+	err   error
+}
+
+// Error names the epoch.
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("checkpoint %d is damaged: %v", e.epoch, e.err)
+}
+
+// Unwrap returns the cause.
+func (e *damagedError) Unwrap() error { return e.err }
+
+// fetchFile downloads a file. What is not what was written is read a second time, in case it was the way that is bad.
 func (t *taskRun) fetchFile(ctx context.Context, f checkpoint.File, dir string) (err error) {
 	if f.Name != filepath.Base(f.Name) {
 		return fmt.Errorf("restore state: file name %q", f.Name)
 	}
+	for range 2 {
+		if err = t.download(ctx, f, filepath.Join(dir, f.Name)); !errors.Is(err, checkpoint.ErrCorrupt) {
+			break
+		}
+	}
+	if d := t.job.durables; d.own && (errors.Is(err, checkpoint.ErrCorrupt) || errors.Is(err, blob.ErrNotExist)) {
+		return &damagedError{d.epoch, err}
+	}
+	return err
+}
+
+func (t *taskRun) download(ctx context.Context, f checkpoint.File, to string) (err error) {
 	r, err := t.job.durables.open(ctx, f)
 	if err != nil {
 		return fmt.Errorf("restore state: %w", err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	w, err := os.Create(filepath.Join(dir, f.Name))
+	w, err := os.Create(to)
 	if err != nil {
 		return fmt.Errorf("restore state: %w", err)
 	}

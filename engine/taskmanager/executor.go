@@ -387,12 +387,13 @@ var taskStates = map[task.State]pb.TaskState{
 }
 
 func failureOf(err error, id *pb.TaskID) *pb.TaskFailure {
-	f, ok := errors.AsType[*task.Failure](err)
-	if !ok {
-		return &pb.TaskFailure{Message: err.Error(), Task: id}
+	out := &pb.TaskFailure{Message: err.Error(), Task: id}
+	if f, ok := errors.AsType[*task.Failure](err); ok {
+		out.Message, out.Operator, out.Secondary = f.Err.Error(), f.Operator, f.Secondary
+		out.Line, out.Column = int32(f.Line), int32(f.Column) //nolint:gosec // of a script
 	}
-	return &pb.TaskFailure{
-		Message: f.Err.Error(), Operator: f.Operator, Task: id, Secondary: f.Secondary,
-		Line: int32(f.Line), Column: int32(f.Column), //nolint:gosec // of a script
+	if d, ok := errors.AsType[*damagedError](err); ok {
+		out.DamagedEpoch = uint64(d.epoch)
 	}
+	return out
 }

@@ -24,6 +24,9 @@ func (c *cli) printCheckpoints(k *pb.Checkpoints) {
 	if k.RestoredEpoch > 0 {
 		fmt.Fprintf(c.out, "; restored from %d", k.RestoredEpoch)
 	}
+	if k.Damaged > 0 {
+		fmt.Fprintf(c.out, "; %d damaged, passed over at a restart", k.Damaged)
+	}
 	fmt.Fprintln(c.out)
 	if len(k.History) == 0 {
 		return
