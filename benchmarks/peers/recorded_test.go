@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestResultsAreFlinks runs the queries of Nexmark over 50,000 events and compares with what was recorded of Flink.
+func TestResultsAreFlinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the program")
+	}
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &settings{recorded: true, events: 50_000, rate: 10_000, parallelism: 2, root: root, dir: t.TempDir()}
+	s.bin = s.dir
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", s.bin+"/", "./cmd/bramble")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	all, err := s.readExpected()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := all["50000"]
+	for _, q := range allQueries {
+		t.Run(q, func(t *testing.T) {
+			if want[q].Rows == 0 {
+				t.Fatal("nothing is recorded")
+			}
+			verdict, err := s.conform(t.Context(), q, want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(verdict, "DIFFERENT") {
+				t.Fatal(verdict)
+			}
+			if verdict == "" {
+				t.Skip("not planned")
+			}
+		})
+	}
+}
