@@ -218,7 +218,13 @@ func (r *running) vertexDocument(v int, vertex *graph.Vertex, depth int, now str
 		}
 		d.Tasks = append(d.Tasks, td)
 		addFlow(&d.Flow, &td.Flow)
-		addOperators(d.OperatorMetrics, r.metrics[v][i])
+		for _, o := range r.metrics[v][i].GetOperators() {
+			td.Operators = append(td.Operators, rest.OperatorMetric{
+				ID: o.OperatorId, Name: o.Name, RecordsIn: o.RecordsIn, RecordsOut: o.RecordsOut, Late: o.LateRecords, Bad: o.BadRecords,
+				StateBytes: o.StateBytes, StateKeys: o.StateKeys,
+			})
+		}
+		addOperators(d.OperatorMetrics, td.Operators)
 	}
 	d.Watermark = watermark(lowest(r.metrics[v]))
 	d.WatermarkLagMS = lagOf(d.Watermark, now)
@@ -247,6 +253,7 @@ func flowOf(m *pb.TaskMetrics, now stream.Time) rest.Flow {
 		RecordsIn: m.GetRecordsIn(), RecordsOut: m.GetRecordsOut(), BytesIn: m.GetBytesIn(), BytesOut: m.GetBytesOut(),
 		Watermark: wm, WatermarkLagMS: lagOf(wm, now), Late: m.GetLateRecords(), Bad: m.GetBadRecords(),
 		StateBytes: m.GetStateBytes(), StateKeys: m.GetStateKeys(),
+		BusyMS: m.GetBusyNs() / 1e6, BackpressuredMS: m.GetBackpressuredNs() / 1e6, IdleMS: m.GetIdleNs() / 1e6,
 	}
 }
 
@@ -267,6 +274,9 @@ func addFlow(v, t *rest.Flow) {
 	v.Bad += t.Bad
 	v.StateBytes += t.StateBytes
 	v.StateKeys += t.StateKeys
+	v.BusyMS += t.BusyMS
+	v.BackpressuredMS += t.BackpressuredMS
+	v.IdleMS += t.IdleMS
 	join := func(a, b *float64, f func(a, b float64) float64) *float64 {
 		if a == nil || b == nil {
 			return cmp.Or(a, b)
@@ -280,17 +290,14 @@ func addFlow(v, t *rest.Flow) {
 	v.RecordsInPerSecond, v.RecordsOutPerSecond = join(v.RecordsInPerSecond, t.RecordsInPerSecond, plus), join(v.RecordsOutPerSecond, t.RecordsOutPerSecond, plus)
 }
 
-func addOperators(ops []rest.OperatorMetric, m *pb.TaskMetrics) {
-	for i, o := range m.GetOperators() {
-		if i >= len(ops) {
-			return
-		}
-		ops[i].RecordsIn += o.RecordsIn
-		ops[i].RecordsOut += o.RecordsOut
-		ops[i].Late += o.LateRecords
-		ops[i].Bad += o.BadRecords
-		ops[i].StateBytes += o.StateBytes
-		ops[i].StateKeys += o.StateKeys
+func addOperators(sum, ops []rest.OperatorMetric) {
+	for i, o := range ops[:min(len(ops), len(sum))] {
+		sum[i].RecordsIn += o.RecordsIn
+		sum[i].RecordsOut += o.RecordsOut
+		sum[i].Late += o.Late
+		sum[i].Bad += o.Bad
+		sum[i].StateBytes += o.StateBytes
+		sum[i].StateKeys += o.StateKeys
 	}
 }
 

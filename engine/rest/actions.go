@@ -47,12 +47,15 @@ type triggers struct {
 	running int
 }
 
-// begin takes in a trigger; it returns false when too many are under way.
-func (t *triggers) begin(id, job, kind string) bool {
+// begin takes in a trigger; its error, a status, says that too many are under way, or that the ID is another's.
+func (t *triggers) begin(id, job, kind string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running >= triggersMax {
-		return false
+		return status.Errorf(codes.ResourceExhausted, "%d actions are under way, which is the maximum", triggersMax)
+	}
+	if t.all[id] != nil {
+		return status.Errorf(codes.AlreadyExists, "trigger %s is of something else", id)
 	}
 	now := t.now()
 	keep := t.order[:0]
@@ -69,7 +72,7 @@ func (t *triggers) begin(id, job, kind string) bool {
 	t.order = append(keep, id)
 	t.all[id] = &trigger{State: triggerRuns, StartedAt: now.UnixMilli(), job: job, kind: kind}
 	t.running++
-	return true
+	return nil
 }
 
 func (t *triggers) end(id, path string, err error) {
@@ -100,13 +103,20 @@ func (t *triggers) find(id, job, kind string) *trigger {
 
 // start has f run, outside the request, and returns the trigger's ID. f returns the path of what it made, if it made something.
 func (s *Server) start(job, kind string, f func(context.Context) (string, error)) (string, error) {
-	var raw [16]byte
-	if err := s.cfg.Random(raw[:]); err != nil {
-		return "", status.Errorf(codes.Internal, "make a trigger ID: %v", err)
+	return s.startAs("", job, kind, f)
+}
+
+// startAs is start with an ID that the client chose, "" for one that it did not.
+func (s *Server) startAs(id, job, kind string, f func(context.Context) (string, error)) (string, error) {
+	if id == "" {
+		var raw [16]byte
+		if err := s.cfg.Random(raw[:]); err != nil {
+			return "", status.Errorf(codes.Internal, "make a trigger ID: %v", err)
+		}
+		id = hex.EncodeToString(raw[:])
 	}
-	id := hex.EncodeToString(raw[:])
-	if !s.triggers.begin(id, job, kind) {
-		return "", status.Errorf(codes.ResourceExhausted, "%d actions are under way, which is the maximum", triggersMax)
+	if err := s.triggers.begin(id, job, kind); err != nil {
+		return "", err
 	}
 	s.work.Go(func() {
 		path, err := f(s.cfg.Context)

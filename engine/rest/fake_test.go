@@ -251,4 +251,3 @@ func get(t *testing.T, s *Server, path string) map[string]any {
 	}
 	return v
 }
-

@@ -129,6 +129,10 @@ type Flow struct {
 	Bad                 int64    `json:"bad"`
 	StateBytes          int64    `json:"stateBytes"`
 	StateKeys           int64    `json:"stateKeys"`
+	// BusyMS, BackpressuredMS and IdleMS are how the time since the start was spent; for Flink's documents.
+	BusyMS          int64 `json:"-"`
+	BackpressuredMS int64 `json:"-"`
+	IdleMS          int64 `json:"-"`
 }
 
 // Vertex is a chain of operators that runs in Parallelism tasks. Its busy and back-pressured ratios are those of the task with the most, its
@@ -185,6 +189,8 @@ type Task struct {
 	EndedAt     *int64  `json:"endedAt"`
 	Error       *string `json:"error"`
 	Flow
+	// Operators are the task's share of Vertex.OperatorMetrics; for Flink's documents.
+	Operators []OperatorMetric `json:"-"`
 }
 
 // Edge connects two vertices. Kind is how rows are dealt out: forward, hash, broadcast or rebalance. Tag is "late" or "bad" for rows routed

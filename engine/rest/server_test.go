@@ -125,7 +125,7 @@ func TestStreamsAreBounded(t *testing.T) {
 func TestSecretsAreMasked(t *testing.T) {
 	for in, want := range map[string]string{
 		"CREATE TABLE a (x INT) WITH ('url' = 'tcp://me:hush@host:1883', 'password'='it''s', 'topic'='x')": "CREATE TABLE a (x INT) WITH ('url' = 'tcp://me:******@host:1883', 'password'='******', 'topic'='x')",
-		"-- it's a comment\nSET 'mqtt.token' = 'hush';":                                                   "-- it's a comment\nSET 'mqtt.token' = '******';",
+		"-- it's a comment\nSET 'mqtt.token' = 'hush';":                                                    "-- it's a comment\nSET 'mqtt.token' = '******';",
 		"'password' = '${file:/run/secrets/x}'":                                                            "'password' = '${file:/run/secrets/x}'",
 		"see redis://:a@b@host/0":                                                                          "see redis://:******@host/0",
 		"SELECT 'password', 'a' = 'b'":                                                                     "SELECT 'password', 'a' = 'b'",
