@@ -68,7 +68,7 @@ func (r *report) markdown(plot string) string {
 
 // The plot: a bar a query on a logarithmic scale from a half to a hundred.
 const (
-	plotLeft, plotRight, plotTop = 60, 640, 50
+	plotLeft, plotRight, plotTop = 60, 640, 64
 	barStep, barHeight           = 22, 14
 	leastRatio, mostRatio        = 0.5, 100.0
 )
@@ -82,12 +82,12 @@ func across(ratio float64) float64 {
 // svg is the plot of the ratios.
 func (r *report) svg() string {
 	var bars strings.Builder
-	n := 0
+	rows := 0
 	for _, c := range r.Comparisons {
 		if !c.ok() {
 			continue
 		}
-		y := plotTop + n*barStep
+		y := plotTop + rows*barStep
 		one, at := across(1), across(c.ratio())
 		fill := "#2e7d32"
 		if c.ratio() < 1 {
@@ -96,16 +96,16 @@ func (r *report) svg() string {
 		fmt.Fprintf(&bars, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`+
 			`<text x="%.1f" y="%d">%.1f</text>`+"\n",
 			plotLeft-8, y+barHeight-3, c.Query, min(one, at), y, math.Abs(at-one), barHeight, fill, max(at, one)+5, y+barHeight-3, c.ratio())
-		n++
+		rows++
 	}
-	bottom := plotTop + n*barStep
+	bottom := plotTop + rows*barStep
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="12">`+"\n",
 		plotRight+60, bottom+30)
 	b.WriteString(`<rect width="100%" height="100%" fill="#ffffff"/>` + "\n")
-	mean, _, _ := r.geometric()
-	fmt.Fprintf(&b, `<text x="%d" y="20" font-size="14">Nexmark, events a second of CPU time: Bramble to Flink, %s; geometric mean %.1f</text>`+"\n",
-		plotLeft-50, r.When, mean)
+	mean, _, n := r.geometric()
+	fmt.Fprintf(&b, `<text x="10" y="20" font-size="15">Nexmark: how many times Flink's events a second of CPU time</text>`+"\n"+
+		`<text x="10" y="38" fill="#555555">%s; geometric mean of %d queries: %.1f</text>`+"\n", r.When, n, mean)
 	for _, tick := range []float64{0.5, 1, 2, 3, 5, 10, 20, 50, 100} {
 		x := across(tick)
 		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#cccccc"/><text x="%.1f" y="%d" text-anchor="middle">%g</text>`+"\n",
