@@ -113,7 +113,7 @@ func (r *running) document(now stream.Time, storage string) *rest.Job {
 		JobSummary: r.summaryDocument(now), Script: new(rest.RedactScript(r.request.Script)), Cause: r.cause(),
 		Warnings: append([]string{}, r.planned.Warnings...), Config: rest.RedactConfig(g.Config), Plan: r.planned.Physical,
 		MaxParallelism: maxParallelism(g), Attempt: r.machine.Attempt(), StateTimes: map[string]int64{}, Health: []rest.Health{},
-		Vertices: []*rest.Vertex{}, Edges: []rest.Edge{}, Exceptions: []rest.Exception{}, Restarts: []rest.Restart{},
+		Vertices: []*rest.Vertex{}, Edges: []rest.Edge{}, Exceptions: []rest.Exception{}, RestartHistory: []rest.Restart{},
 	}
 	for _, s := range job.States() {
 		if at := r.machine.Since(s); at != 0 {
@@ -140,7 +140,7 @@ func (r *running) document(now stream.Time, storage string) *rest.Job {
 	}
 	for _, f := range r.machine.Past() {
 		d.Exceptions = append(d.Exceptions, r.exceptionDocument(f))
-		d.Restarts = append(d.Restarts, rest.Restart{At: r.wall(f.At), Cause: rest.RedactText(f.Message), Attempt: f.Attempt})
+		d.RestartHistory = append(d.RestartHistory, rest.Restart{At: r.wall(f.At), Cause: rest.RedactText(f.Message), Attempt: f.Attempt})
 	}
 	return d
 }

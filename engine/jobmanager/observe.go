@@ -61,7 +61,7 @@ const (
 
 var seriesNames = [...]string{"recordsIn", "recordsOut", "busy", "backpressured", "watermarkLagMs", "late", "bad", "checkpointMs"}
 
-// report takes in what a task counts. m is not changed any more.
+// report takes in what a task counts, at a time of the even clock. m is not changed any more.
 func (r *running) report(ref job.Ref, m *pb.TaskMetrics, now stream.Time) {
 	r.metrics[ref.Vertex][ref.Index] = m
 	if r.observed.tasks == nil || r.observed.attempt != r.attempt() {
@@ -73,7 +73,7 @@ func (r *running) report(ref job.Ref, m *pb.TaskMetrics, now stream.Time) {
 		r.observed.tasks[ref] = t
 	}
 	if n := len(t.at); n > 0 && t.at[n-1] >= now {
-		t.metrics[n-1] = m // the clock was set back, or the task reported twice within its millisecond
+		t.metrics[n-1] = m // twice within a millisecond
 		return
 	}
 	if len(t.at) == reportsKept {

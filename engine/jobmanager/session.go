@@ -120,7 +120,7 @@ func (c *cluster) receive(m *member, msg *pb.ConnectRequest) {
 		for _, t := range msg.Metrics.Tasks {
 			if r := c.current(t.JobId, t.Attempt); r != nil {
 				if ref, ok := r.ref(t.Task); ok {
-					r.report(ref, t.Metrics, c.now())
+					r.report(ref, t.Metrics, c.jm.now().UnixMilli())
 				}
 			}
 		}
@@ -167,7 +167,7 @@ func (c *cluster) onTaskState(m *member, msg *pb.TaskStateChange) {
 		return
 	}
 	if msg.Metrics != nil {
-		r.report(ref, msg.Metrics, c.now())
+		r.report(ref, msg.Metrics, c.jm.now().UnixMilli())
 	}
 	state, ok := taskStates[msg.State]
 	if !ok {

@@ -168,7 +168,7 @@ func fakeJob() *Job {
 			At: 1950, Task: "Sink: out (1/1)", Vertex: "00000000000000a2", TaskManager: "10.0.0.2:6124-abc", Operator: "Sink: out", Attempt: 1,
 			Message: "connection refused\nwhile writing", Root: "connection refused",
 		}},
-		Restarts: []Restart{{At: 1950, Cause: "connection refused\nwhile writing", Attempt: 1}},
+		RestartHistory: []Restart{{At: 1950, Cause: "connection refused\nwhile writing", Attempt: 1}},
 	}
 }
 
@@ -180,7 +180,7 @@ func fakeFailed() *Job {
 		},
 		Cause: new("no such table"), Warnings: []string{}, Config: map[string]string{}, StateTimes: map[string]int64{"FAILED": 1200}, Health: []Health{},
 		Vertices: []*Vertex{}, Edges: []Edge{}, Exceptions: []Exception{{At: 1200, Message: "no such table", Root: "no such table", Attempt: 1}},
-		Restarts: []Restart{}, MaxParallelism: 128, Attempt: 1,
+		RestartHistory: []Restart{}, MaxParallelism: 128, Attempt: 1,
 	}
 }
 

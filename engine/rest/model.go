@@ -94,13 +94,13 @@ type Job struct {
 	MaxParallelism int               `json:"maxParallelism"`
 	Attempt        int               `json:"attempt"`
 	// StateTimes says when a state was last entered.
-	StateTimes  map[string]int64 `json:"stateTimes"`
-	Health      []Health         `json:"health"`
-	Vertices    []*Vertex        `json:"vertices"`
-	Edges       []Edge           `json:"edges"`
-	Checkpoints *Checkpoints     `json:"checkpoints"`
-	Exceptions  []Exception      `json:"exceptions"`
-	Restarts    []Restart        `json:"restartHistory"`
+	StateTimes     map[string]int64 `json:"stateTimes"`
+	Health         []Health         `json:"health"`
+	Vertices       []*Vertex        `json:"vertices"`
+	Edges          []Edge           `json:"edges"`
+	Checkpoints    *Checkpoints     `json:"checkpoints"`
+	Exceptions     []Exception      `json:"exceptions"`
+	RestartHistory []Restart        `json:"restartHistory"`
 }
 
 // Health is what an outside system is doing, as one task sees it. Error is "" when all is well.
