@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/checkpoint"
@@ -226,7 +227,7 @@ func (c *cluster) place(r *running) {
 	for id, m := range c.members {
 		tms = append(tms, schedule.TaskManager{ID: id, Slots: len(m.slots), Free: m.free()})
 	}
-	p, err := schedule.Place(r.widths(), tms)
+	p, err := schedule.Place(r.widths(), tms, c.former(r)...)
 	if err != nil {
 		reason := err.Error()
 		if len(c.members) == 0 {
@@ -251,6 +252,24 @@ func (c *cluster) place(r *running) {
 		}
 	}
 	c.apply(r, job.Placed{TaskManagers: where})
+}
+
+// former is where the slots of the attempt before were. A taskmanager that was started again at the same address takes its place: it may have the same
+// data directory.
+func (c *cluster) former(r *running) []string {
+	ids := make([]string, len(r.slots))
+	for i, s := range r.slots {
+		ids[i] = s.taskManager
+		if c.members[s.taskManager] != nil {
+			continue
+		}
+		for id, m := range c.members {
+			if strings.HasPrefix(s.taskManager, m.info.DataAddress+"-") {
+				ids[i] = id
+			}
+		}
+	}
+	return ids
 }
 
 // release gives back the slots of a job that has ended.

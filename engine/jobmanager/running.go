@@ -362,6 +362,9 @@ func (c *cluster) stopTasks(r *running, taskManager string) {
 func (c *cluster) ended(r *running) {
 	r.placing = false
 	c.release(r)
+	for id := range c.members {
+		c.command(id, &pb.ConnectResponse{Message: &pb.ConnectResponse_ForgetJob{ForgetJob: &pb.ForgetJob{LeaderEpoch: c.epoch, JobId: r.id}}})
+	}
 	r.graphJSON, r.splits = nil, nil
 	if r.machine.State() != job.Failed {
 		r.health = nil // of no use any more; to a failure it may be the explanation

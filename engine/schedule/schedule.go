@@ -58,8 +58,9 @@ func Slots(vertices []Vertex) int {
 }
 
 // Place spreads a job evenly: each next slot comes from the taskmanager that is used least, and narrow vertices begin where the
-// fewest tasks are. The error is a *Shortage when there are not enough free slots. Equal input gives equal output.
-func Place(vertices []Vertex, tms []TaskManager) (Placement, error) {
+// fewest tasks are. former[s], if given, is the taskmanager that gave slot s before: where the spread stays as even, it does so again, as what the
+// tasks need may still be there. The error is a *Shortage when there are not enough free slots. Equal input gives equal output.
+func Place(vertices []Vertex, tms []TaskManager, former ...string) (Placement, error) {
 	need, free := Slots(vertices), 0
 	for _, tm := range tms {
 		free += tm.Free
@@ -67,7 +68,7 @@ func Place(vertices []Vertex, tms []TaskManager) (Placement, error) {
 	if need > free {
 		return Placement{}, &Shortage{Needs: need, Available: free}
 	}
-	p := Placement{Slots: takeSlots(need, tms), Tasks: make([][]int, len(vertices))}
+	p := Placement{Slots: keepSlots(takeSlots(need, tms), former), Tasks: make([][]int, len(vertices))}
 	placeTasks(&p, vertices)
 	return p, nil
 }
@@ -93,6 +94,35 @@ func takeSlots(n int, tms []TaskManager) []string {
 		slots = append(slots, left[best].ID)
 	}
 	return slots
+}
+
+// keepSlots puts slots in the order in which each taskmanager gives those again that it gave before, as far as it gives as many.
+func keepSlots(slots, former []string) []string {
+	left := map[string]int{}
+	for _, id := range slots {
+		left[id]++
+	}
+	out := make([]string, len(slots))
+	for s := range min(len(out), len(former)) {
+		if id := former[s]; left[id] > 0 {
+			out[s] = id
+			left[id]--
+		}
+	}
+	for s, id := range slots {
+		if out[s] == "" && left[id] > 0 {
+			out[s] = id
+			left[id]--
+		}
+	}
+	at := 0
+	for _, id := range slots {
+		for ; left[id] > 0; left[id]-- {
+			at += slices.Index(out[at:], "")
+			out[at] = id
+		}
+	}
+	return out
 }
 
 // lessUsed prefers the smaller used share of slots, then the one that gives this job fewer. Shares are compared as products: exact.

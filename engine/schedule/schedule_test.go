@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,4 +87,30 @@ func TestPlaceKeepsTheRules(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPlaceNearFormer: tasks go where they were, as far as the spread stays as even as it would be.
+func TestPlaceNearFormer(t *testing.T) {
+	tms := func(ids ...string) (out []TaskManager) {
+		for _, id := range ids {
+			out = append(out, TaskManager{ID: id, Slots: 2, Free: 2})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		tms          []TaskManager
+		former, want []string
+	}{
+		{tms("a", "b"), nil, []string{"a", "b", "a", "b"}},
+		{tms("a", "b"), []string{"b", "b", "a", "a"}, []string{"b", "b", "a", "a"}},
+		{tms("a", "b", "c"), []string{"c", "b", "a", "b"}, []string{"c", "b", "a", "a"}},
+		{tms("a", "d"), []string{"b", "a", "b", "a"}, []string{"d", "a", "d", "a"}},
+		{tms("a", "b"), []string{"a"}, []string{"a", "b", "a", "b"}},
+		{tms("a", "b"), []string{"x", "b", "b", "b", "b", "b"}, []string{"a", "b", "b", "a"}},
+	} {
+		p, err := Place([]Vertex{{Parallelism: 4}}, c.tms, c.former...)
+		if err != nil || !slices.Equal(p.Slots, c.want) {
+			t.Errorf("former %v: %v, %v, want %v", c.former, p.Slots, err, c.want)
+		}
+	}
 }

@@ -65,6 +65,12 @@ type Snapshot interface {
 	Close() error
 }
 
+// Linker is what snapshots offer whose files need not be copied to be kept.
+type Linker interface {
+	// Link gives a file a further name on the same file system, or copies it there. It stays when the snapshot is closed.
+	Link(name, to string) error
+}
+
 // SnapshotFile names one immutable file of a snapshot.
 type SnapshotFile struct {
 	Name      string

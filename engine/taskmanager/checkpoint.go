@@ -131,6 +131,9 @@ type download struct {
 
 // fetch brings the files of an operator's keyed state here.
 func (t *taskRun) fetch(ctx context.Context, operator string) error {
+	tm := t.job.durables.tm
+	began := tm.cfg.Clock.Now()
+	var local, remote atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(transfersMax)
 	for _, d := range t.downloads[operator] {
@@ -138,10 +141,24 @@ func (t *taskRun) fetch(ctx context.Context, operator string) error {
 			return fmt.Errorf("state directory: %w", err)
 		}
 		for _, f := range d.files {
-			g.Go(func() error { return t.fetchFile(ctx, f, d.dir) })
+			g.Go(func() error {
+				if f.Name == filepath.Base(f.Name) && t.job.fromLocal && t.job.durables.own && tm.local.fetch(t.job.key.id, f, filepath.Join(d.dir, f.Name)) {
+					local.Add(f.SizeBytes)
+					return nil
+				}
+				remote.Add(f.SizeBytes)
+				return t.fetchFile(ctx, f, d.dir)
+			})
 		}
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	tm.restoredLocal.Add(local.Load())
+	tm.restoredRemote.Add(remote.Load())
+	tm.cfg.Log.Info("state restored", "job_id", t.job.key.id, "task", t.vertex.Name, "index", t.id.Index, "operator", operator,
+		"epoch", uint64(t.job.durables.epoch), "local_bytes", local.Load(), "remote_bytes", remote.Load(), "ms", tm.cfg.Clock.Now().Sub(began).Milliseconds())
+	return nil
 }
 
 // damagedError says that a checkpoint cannot be restored from.
@@ -242,6 +259,7 @@ func (x *executor) abortCheckpoint(m *pb.AbortCheckpoint) {
 	j.durables.aborted.Store(max(j.durables.aborted.Load(), m.Epoch))
 	for _, t := range j.tasks {
 		t.commands.put(func() { _ = t.task.Abort(j.ctx, stream.Epoch(m.Epoch)) }) // fails only when the job ends
+		t.uploads.put(func() { t.letGo(x, stream.Epoch(m.Epoch)) })
 	}
 }
 
@@ -250,8 +268,13 @@ func (x *executor) commitCheckpoint(m *pb.CommitCheckpoint) {
 	if j == nil || !j.started {
 		return
 	}
+	live := map[string]bool{}
+	for _, t := range j.tasks {
+		live[localKey(t.id)] = true
+	}
 	for _, t := range j.tasks {
 		t.commands.put(func() { _ = t.task.Commit(j.ctx, stream.Epoch(m.Epoch)) }) // fails only when the job ends
+		t.uploads.put(func() { t.keepLocal(x, stream.Epoch(m.Epoch), live) })
 	}
 }
 
@@ -259,7 +282,9 @@ func (x *executor) commitCheckpoint(m *pb.CommitCheckpoint) {
 func (x *executor) onSnapshot(t *taskRun, s task.Snapshot) {
 	t.uploads.put(func() {
 		ack, err := x.save(t, &s)
-		if closeErr := s.Close(); closeErr != nil {
+		if err == nil && !ack.Savepoint && t.job.fromLocal && len(s.Stores) > 0 {
+			t.hold(x, t.holding(&s))
+		} else if closeErr := s.Close(); closeErr != nil {
 			x.tm.cfg.Log.Warn("snapshot not removed", "job_id", t.job.key.id, "task", t.task.Name(), "error", closeErr)
 		}
 		switch {
@@ -272,6 +297,21 @@ func (x *executor) onSnapshot(t *taskRun, s task.Snapshot) {
 			x.box.put(&pb.ConnectRequest{Message: &pb.ConnectRequest_CheckpointAck{CheckpointAck: ack}})
 		}
 	})
+}
+
+// holding is what is held of a snapshot: the files that storage has by now.
+func (t *taskRun) holding(s *task.Snapshot) held {
+	h := held{epoch: s.Epoch, close: s.Close}
+	for _, st := range s.Stores {
+		from, ok := st.(state.Linker)
+		if !ok {
+			continue
+		}
+		for _, f := range st.Files() {
+			h.files = append(h.files, heldFile{t.known[f.Name], from})
+		}
+	}
+	return h
 }
 
 // save uploads what storage does not have yet.

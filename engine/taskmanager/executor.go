@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/task"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
@@ -56,6 +58,8 @@ type jobRun struct {
 	live     atomic.Int32
 	started  bool
 	durables *durables
+	// fromLocal: files of checkpoints are kept here, and used at a restart.
+	fromLocal bool
 }
 
 // taskRun is a task of it.
@@ -73,6 +77,8 @@ type taskRun struct {
 	downloads map[string][]download
 	// known are files that storage has, by the name that snapshots list. Uploads own it.
 	known map[string]checkpoint.File
+	// held are saved snapshots, by ascending epoch. Uploads own it.
+	held []held
 }
 
 // errCancelled is the cause of the end of tasks that were told to stop.
@@ -108,6 +114,10 @@ func (x *executor) obey(msg *pb.ConnectResponse) {
 	case *pb.ConnectResponse_CommitCheckpoint:
 		if x.leads(m.CommitCheckpoint.LeaderEpoch) {
 			x.commitCheckpoint(m.CommitCheckpoint)
+		}
+	case *pb.ConnectResponse_ForgetJob:
+		if x.leads(m.ForgetJob.LeaderEpoch) {
+			x.forget(m.ForgetJob.JobId)
 		}
 	case *pb.ConnectResponse_Accepted, *pb.ConnectResponse_Heartbeat:
 	}
@@ -149,6 +159,9 @@ func (x *executor) build(d *pb.Deploy) (*jobRun, *pb.TaskFailure) {
 	}
 	if j.durables, err = x.durablesOf(d); err != nil {
 		return nil, &pb.TaskFailure{Message: err.Error()}
+	}
+	if j.fromLocal = settings.fromLocal && d.CheckpointDir != ""; j.fromLocal {
+		x.tm.local.open(j.key.id)
 	}
 	j.ctx, j.cancel = context.WithCancelCause(x.ctx)
 	peers := newPeers(j.graph, d.Locations)
@@ -295,12 +308,33 @@ func (x *executor) reap() {
 		x.drop(j)
 		delete(x.jobs, k)
 	}
+	live := func(job string) bool {
+		for k := range x.jobs {
+			if k.id == job {
+				return true
+			}
+		}
+		return false
+	}
+	for _, id := range x.tm.local.idle(x.tm.cfg.Clock.Now(), live) {
+		x.forget(id)
+	}
+}
+
+// forget removes what is kept of a job.
+func (x *executor) forget(job string) {
+	if err := x.tm.local.forget(job); err != nil {
+		x.tm.cfg.Log.Warn("state of a job not removed", "job_id", job, "error", err)
+	}
 }
 
 func (x *executor) drop(j *jobRun) {
 	j.cancel(nil)
 	x.tm.net.withdraw(j)
 	x.tm.untrack(j.tasks)
+	for _, t := range j.tasks {
+		t.uploads.put(func() { t.letGo(x, stream.Epoch(math.MaxUint64)) })
+	}
 	dir := x.tm.jobDir(j.key)
 	if err := os.RemoveAll(dir); err != nil {
 		x.tm.cfg.Log.Warn("state not removed", "job_id", j.key.id, "error", err)

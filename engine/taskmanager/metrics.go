@@ -32,6 +32,7 @@ var (
 	descBad           = desc("bramble_task_bad_records_total", "Records that could not be understood or were refused.")
 	descLatency       = desc("bramble_task_latency_seconds", "Time from a source to the operator, by latency markers.")
 	descStateBytes    = desc("bramble_state_bytes", "Size of the operator's state.")
+	descRestored      = prometheus.NewDesc("bramble_restored_bytes_total", "State that tasks began with: local was still here, remote came from checkpoint storage.", []string{"from", "taskmanager"}, nil)
 	descStateKeys     = desc("bramble_state_keys", "Keys in the operator's state.")
 )
 
@@ -113,7 +114,9 @@ func (t *taskRun) metrics() *pb.TaskMetrics {
 
 // tellsLatency is of an operator of the task. Markers pass a chain within the same microseconds: where they enter a task, and where they
 // leave the job, says it all.
-func (t *taskRun) tellsLatency(op int) bool { return op == 0 || t.vertex.Ops[op].Kind == graph.KindSink }
+func (t *taskRun) tellsLatency(op int) bool {
+	return op == 0 || t.vertex.Ops[op].Kind == graph.KindSink
+}
 
 func known(wm stream.Time) *int64 {
 	if wm == stream.MinTime {
@@ -212,6 +215,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if c.tm.cfg.FlinkNames {
 			t.collectFlink(ch, id)
 		}
+	}
+	for from, n := range map[string]int64{"local": c.tm.restoredLocal.Load(), "remote": c.tm.restoredRemote.Load()} {
+		ch <- prometheus.MustNewConstMetric(descRestored, prometheus.CounterValue, float64(n), from, id)
 	}
 	if c.tm.cfg.FlinkNames {
 		ch <- prometheus.MustNewConstMetric(flinkHeap, prometheus.GaugeValue, float64(memoryUsed()), id)

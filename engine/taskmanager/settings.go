@@ -2,6 +2,8 @@ package taskmanager
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/graph"
@@ -12,6 +14,8 @@ import (
 type settings struct {
 	location      *time.Location
 	bufferTimeout time.Duration
+	// fromLocal: what is still here of the last checkpoint is not downloaded.
+	fromLocal bool
 }
 
 func settingsOf(g *graph.JobGraph) (settings, error) {
@@ -22,6 +26,14 @@ func settingsOf(g *graph.JobGraph) (settings, error) {
 			return s, fmt.Errorf("table.local-time-zone: %w", err)
 		}
 		s.location = l
+	}
+	s.fromLocal = true
+	if text := g.Config["execution.state-recovery.from-local"]; text != "" {
+		v, err := strconv.ParseBool(strings.ToLower(text))
+		if err != nil {
+			return s, fmt.Errorf("execution.state-recovery.from-local: %q is neither true nor false", text)
+		}
+		s.fromLocal = v
 	}
 	for _, key := range []string{"execution.buffer-timeout.interval", "execution.buffer-timeout"} {
 		text := g.Config[key]

@@ -77,7 +77,10 @@ type TaskManager struct {
 	// suffix tells apart processes that follow each other at one address.
 	suffix string
 	ready  atomic.Bool
-	mu     struct {
+	local  *localState
+	// restoredLocal and restoredRemote count bytes of state that restarts have found here, and have downloaded.
+	restoredLocal, restoredRemote atomic.Int64
+	mu                            struct {
 		sync.Mutex
 		id    string
 		tasks map[*taskRun]struct{}
@@ -101,6 +104,7 @@ func New(cfg Config) (*TaskManager, error) {
 	}
 	tm := &TaskManager{cfg: cfg, budget: BudgetOf(cfg.MemoryBytes), suffix: hex.EncodeToString(random[:])}
 	tm.mu.tasks = map[*taskRun]struct{}{}
+	tm.local = newLocalState(tm.jobsDir)
 	var err error
 	if tm.jobManagers, err = locate.Parse(cfg.JobManager); err != nil {
 		return nil, fmt.Errorf("jobmanager address %w", err)
@@ -159,7 +163,7 @@ func (tm *TaskManager) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// openDir makes the data directory, and removes what an earlier process left of its tasks' state: nobody can use it.
+// openDir makes the data directory, and removes what an earlier process left of its tasks' state, but for files of checkpoints.
 func (tm *TaskManager) openDir() error {
 	if tm.cfg.DataDir == "" {
 		dir, err := os.MkdirTemp("", "bramble-taskmanager-")
@@ -170,7 +174,7 @@ func (tm *TaskManager) openDir() error {
 		return nil
 	}
 	tm.dir = tm.cfg.DataDir
-	if err := os.RemoveAll(tm.jobsDir()); err != nil {
+	if err := tm.local.load(tm.cfg.Clock.Now()); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if err := os.MkdirAll(tm.dir, 0o750); err != nil {

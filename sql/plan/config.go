@@ -36,6 +36,7 @@ var configKeys = []op.Option{
 		Enum: []string{"RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"},
 	},
 	{Key: "execution.checkpointing.checkpoints-after-tasks-finish", Kind: op.OptionBool},
+	{Key: "execution.state-recovery.from-local", Kind: op.OptionBool},
 	{Key: "restart-strategy"},
 	{
 		Key: "restart-strategy.type", Kind: op.OptionEnum,

@@ -217,7 +217,10 @@ type increment struct {
 	files []state.SnapshotFile
 }
 
-var _ state.Snapshot = (*increment)(nil)
+var (
+	_ state.Snapshot = (*increment)(nil)
+	_ state.Linker   = (*increment)(nil)
+)
 
 // Files implements state.Snapshot.
 func (s *increment) Files() []state.SnapshotFile { return s.files }
@@ -232,6 +235,14 @@ func (s *increment) Open(name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("open file of a snapshot: %w", err)
 	}
 	return f, nil
+}
+
+// Link implements state.Linker.
+func (s *increment) Link(name, to string) error {
+	if err := vfs.LinkOrCopy(vfs.Default, filepath.Join(s.g.dir, name), to); err != nil {
+		return fmt.Errorf("link file of a snapshot: %w", err)
+	}
+	return nil
 }
 
 // Close implements state.Snapshot.
