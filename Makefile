@@ -49,6 +49,7 @@ test: test-deps vet ## Install what tests need, then run all tests, against real
 	go test -tags invariants $(ASSERTING)
 	go test $(RACE) -tags invariants $(CONCURRENT)
 	go test $(RACE) -tags $(REAL) -timeout 15m $(call below,internal/testenv connectors engine/blob)
+	$(MAKE) --no-print-directory web/node_modules
 	$(if $(wildcard test),go test -tags $(REAL) -timeout 15m ./test/...)
 
 .PHONY: chaos
@@ -132,6 +133,11 @@ images-save: cross ## Container images without a container engine: a tarball a p
 images: images-save ## The same, and load those for this machine's engine into it
 	@arch=$$(docker version --format '{{.Server.Arch}}') || { echo "no container engine answers: the tarballs are in dist/images/" >&2; exit 1; }; \
 	for p in $(PROGRAMS); do docker load -i dist/images/$${p}_linux_$${arch/%arm/arm_v7}.tar; done
+
+.PHONY: swarm-test
+swarm-test: images-save ## Deploy deploy/stack.yml on a Docker swarm of three nodes on this machine, and give it trouble (as root, Linux)
+	scripts/swarm-deps
+	go test -tags swarm -count=1 -v -timeout 40m -run '$(or $(RUN),.)' ./test/swarm
 
 .PHONY: test-arm
 test-arm: ## Vet everything for armv7, and run the core's tests as on such a Pi, under qemu

@@ -145,7 +145,7 @@ export function createEditor(o: EditorOptions): Editor {
           { key: 'Mod-Enter', run: () => (o.submit(), true) }, { key: 'Mod-/', run: toggleComment },
           ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...historyKeymap, ...defaultKeymap, indentWithTab,
         ]),
-        EditorView.contentAttributes.of({ 'aria-label': o.label, spellcheck: 'false' }),
+        EditorView.contentAttributes.of({ 'aria-label': o.label, spellcheck: 'false', tabindex: '0' }),
         EditorView.updateListener.of((u) => {
           if (u.docChanged) o.changed(u.state.doc.toString())
         }),

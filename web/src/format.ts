@@ -69,6 +69,7 @@ export function percent(ratio: Maybe): string {
 export function duration(ms: Maybe): string {
   if (!known(ms)) return unknown
   if (ms < 0) return '-' + duration(-ms)
+  if (ms < 9.95 && !Number.isInteger(ms)) return ms.toFixed(1) + nbsp + 'ms'
   if (ms < 999.5) return Math.round(ms) + nbsp + 'ms'
   if (ms < 59_950) return (ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000).toFixed(0)) + nbsp + 's'
   const s = Math.round(ms / 1000)
@@ -78,6 +79,11 @@ export function duration(ms: Maybe): string {
   if (m < 24 * 60) return two(Math.floor(m / 60), 'h', m % 60, 'm')
   const h = Math.floor(m / 60)
   return two(Math.floor(h / 24), 'd', h % 24, 'h')
+}
+
+// setting is a duration that someone chose: 3 s, not 3.0 s.
+export function setting(ms: Maybe): string {
+  return known(ms) && ms > 0 && ms < 60_000 && ms % 1000 === 0 ? ms / 1000 + nbsp + 's' : duration(ms)
 }
 
 // uptime is a duration that never shows fractions, which would flicker.

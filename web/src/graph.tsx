@@ -19,9 +19,12 @@ const kindMarks: [RegExp, string][] = [
 
 export const markOf = (kind: string, name: string) => kindMarks.find(([re]) => re.test(kind) || re.test(name))?.[1] ?? '·'
 
-// title is what a vertex is called above its operators: what it reads or writes, else what it does.
-function title(v: PlanVertex): string {
-  return v.name || v.operators?.[0]?.name || v.id
+// title is a vertex in a word: what it reads, what it writes, else what it does first. Its full name lists every operator.
+export function title(v: PlanVertex): string {
+  const ends = (re: RegExp) => (v.operators ?? []).filter((o) => re.test(o.name)).map((o) => o.name.replace(re, ''))
+  const sources = ends(/^source: */i)
+  const sinks = ends(/^sink: */i)
+  return [sources.join(', '), sinks.join(', ')].filter(Boolean).join(' → ') || v.operators?.[0]?.name || v.name || v.id
 }
 
 function heightOf(v: PlanVertex): number {
@@ -39,15 +42,6 @@ export function tint(v: Vertex): { color: string; amount: number } {
   if (pressed > 0.1 && pressed >= busy) return { color: 'var(--pressed)', amount: Math.min(1, 0.2 + pressed * 0.8) }
   if (busy > 0.005) return { color: 'var(--busy)', amount: Math.min(1, 0.15 + busy * 0.85) }
   return { color: 'var(--idle)', amount: 0.2 }
-}
-
-function describe(v: Vertex): string {
-  const parts = [`${title(v)}, parallelism ${v.parallelism}, ${v.state.toLowerCase()}`]
-  if (v.busyRatio !== null) parts.push(`busy ${percent(v.busyRatio)}, back-pressured ${percent(v.backpressuredRatio)}`)
-  if (v.watermarkLagMs !== null) parts.push(`watermark lag ${duration(v.watermarkLagMs)}`)
-  if (v.late) parts.push(`${v.late} late`)
-  if (v.bad) parts.push(`${v.bad} bad`)
-  return parts.join(', ')
 }
 
 interface GraphProps {
@@ -136,7 +130,7 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
   const operators = v.operators ?? []
   const inside = (
     <>
-      <span class="title"><span class="clip" title={title(v)}>{title(v)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
+      <span class="title"><span class="clip" title={v.name}>{title(v)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
       <span class="ops">
         {operators.slice(0, operatorsShown).map((o) => (
           <span class="op" key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{o.name}</span></span>
@@ -148,7 +142,7 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
   )
   if (!onSelect) return <div class="vertex still" style={style}>{inside}</div>
   return (
-    <div class="vertex" style={style} role="button" tabIndex={0} aria-pressed={selected} aria-label={describe(v as Vertex)} data-vertex={v.id}
+    <div class="vertex" style={style} role="button" tabIndex={0} aria-pressed={selected} data-vertex={v.id}
       onClick={() => onSelect(v.id)} onKeyDown={(e) => {
         if (e.key === 'Enter' || e.key === ' ') {
           e.preventDefault()
@@ -161,7 +155,7 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
 function Running({ v }: { v: Vertex }) {
   return (
     <>
-      <Usage busy={v.busyRatio} pressed={v.backpressuredRatio} />
+      <span style={{ display: 'flex' }} aria-hidden="true"><Usage busy={v.busyRatio} pressed={v.backpressuredRatio} /></span>
       <span class="rates"><span>busy {percent(v.busyRatio)}</span>{(v.backpressuredRatio ?? 0) >= 0.005 && <span class="warn">pressed {percent(v.backpressuredRatio)}</span>}
         <span class="muted">{v.state !== 'RUNNING' ? v.state.toLowerCase() : rate((v.recordsInPerSecond || v.recordsOutPerSecond) ?? null)}</span></span>
       <span class="marks">

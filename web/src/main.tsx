@@ -110,11 +110,11 @@ function Disconnected({ state, retry }: { state: StreamState; retry: (() => void
   const now = useNow(500)
   const left = Math.max(0, Math.ceil((state.retryAt - now) / 1000))
   return (
-    <div class="notice bad banner">
+    <section class="notice bad banner" aria-label="Connection">
       <span role="alert">Disconnected: {state.error}. What you see is old.</span>
       <span class="muted">Last heard {ago(state.since, now)}; trying again {left ? `in ${left} s` : 'now'}.</span>
       {retry && <button type="button" class="button" onClick={retry}>Try now</button>}
-    </div>
+    </section>
   )
 }
 

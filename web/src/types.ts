@@ -238,6 +238,7 @@ export interface Validation {
   diagnostics: Diagnostic[] | null
   plan: Plan | null
   explain: string | null
+  warnings?: string[] | null
 }
 
 export interface CompletionItem {

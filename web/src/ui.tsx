@@ -154,7 +154,7 @@ export function Dialog({ title, children, onClose }: Children & { title: string;
 
 // Scroll is a region that scrolls sideways, and can be scrolled with the keyboard.
 export function Scroll({ children, label }: Children & { label: string }) {
-  return <div class="scroll" role="region" aria-label={label} tabIndex={0}>{children}</div>
+  return <div class="scroll" role="group" aria-label={label} tabIndex={0}>{children}</div>
 }
 
 const kindNames: Record<string, string> = { '+I': 'insert', '-U': 'update before', '+U': 'update after', '-D': 'delete' }

@@ -17,28 +17,40 @@ const readOnlyWhy = (s: Session) => `Read-only: ${s.readOnlyReason || 'this jobm
 
 export function Actions({ job }: { job: Job }) {
   const session = useSession()
+  const [open, setOpen] = useState<Kind>()
+  const group = useRef<HTMLDivElement>(null)
   if (session.readOnly) return <p class="muted small" style={{ maxWidth: '56ch' }}>{readOnlyWhy(session)}</p>
   const kinds: Kind[] = ended(job.state) ? ['restart'] : ['savepoint', 'rescale', 'restart', 'stop', 'cancel']
-  return <div class="row" role="group" aria-label="Actions">{kinds.map((k) => <ActionButton key={k} job={job} action={k} />)}</div>
-}
-
-export function ActionButton({ job, action }: { job: Job; action: Kind }) {
-  const session = useSession()
-  const { readOnly } = session
-  const [open, setOpen] = useState(false)
-  const button = useRef<HTMLButtonElement>(null)
-  const able = !readOnly && (action === 'restart' ? Boolean(job.script) : !ended(job.state))
-  const why = readOnly ? readOnlyWhy(session) : action === 'restart' && !job.script ? 'The script of this job is not known.' : able ? undefined : 'The job has ended.'
   const close = () => {
-    setOpen(false)
-    button.current?.focus()
+    setOpen(undefined)
+    group.current?.querySelector('button')?.focus()
   }
+  // The dialog is not the button's: it shows how a job ended when the button to end it has gone.
   return (
     <>
-      <button ref={button} type="button" class={`button ${action === 'cancel' ? 'danger' : ''}`} disabled={!able} title={why} onClick={() => setOpen(true)}>{labels[action]}</button>
-      {open && <ActionDialog job={job} action={action} onClose={close} />}
+      <div class="row" role="group" aria-label="Actions" ref={group}>{kinds.map((k) => <Act key={k} job={job} action={k} session={session} onClick={() => setOpen(k)} />)}</div>
+      {open && <ActionDialog job={job} action={open} onClose={close} />}
     </>
   )
+}
+
+// ActionButton is one action by itself.
+export function ActionButton({ job, action }: { job: Job; action: Kind }) {
+  const session = useSession()
+  const [open, setOpen] = useState(false)
+  return (
+    <>
+      <Act job={job} action={action} session={session} onClick={() => setOpen(true)} />
+      {open && <ActionDialog job={job} action={action} onClose={() => setOpen(false)} />}
+    </>
+  )
+}
+
+function Act({ job, action, session, onClick }: { job: Job; action: Kind; session: Session; onClick: () => void }) {
+  const { readOnly } = session
+  const able = !readOnly && (action === 'restart' ? Boolean(job.script) : !ended(job.state))
+  const why = readOnly ? readOnlyWhy(session) : action === 'restart' && !job.script ? 'The script of this job is not known.' : able ? undefined : 'The job has ended.'
+  return <button type="button" class={`button ${action === 'cancel' ? 'danger' : ''}`} disabled={!able} title={why} onClick={onClick}>{labels[action]}</button>
 }
 
 interface Outcome {

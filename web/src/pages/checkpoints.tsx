@@ -1,7 +1,8 @@
 // Checkpoints and savepoints: what they took, per task, and what can be done with them.
 import { Fragment } from 'preact'
 import { useState } from 'preact/hooks'
-import { ago, bytes, dateTime, duration } from '../format.ts'
+import { ago, bytes, dateTime, duration, setting } from '../format.ts'
+import { title } from '../graph.tsx'
 import { useNow, useSession } from '../hooks.ts'
 import type { Checkpoint, CheckpointTask, Job } from '../types.ts'
 import { Badge, Card, Command, Empty, Fact, Scroll } from '../ui.tsx'
@@ -14,7 +15,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
   const c = job.checkpoints
   const history = c?.history ?? []
   const last = history.find((h) => h.state === 'completed')
-  const names = new Map((job.vertices ?? []).map((v) => [v.id, v.name]))
+  const names = new Map((job.vertices ?? []).map((v) => [v.id, title(v)]))
   return (
     <div class="stack">
       <section class="card" aria-label="Checkpoints in short">
@@ -23,7 +24,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
           <Fact name="Failed"><span class={c?.counts.failed ? 'bad' : ''}>{c?.counts.failed ?? 0}</span></Fact>
           <Fact name="In progress">{c?.counts.inProgress ?? 0}</Fact>
           <Fact name="Restored">{c?.counts.restored ?? 0}</Fact>
-          <Fact name="Interval">{duration(c?.interval || null)}</Fact>
+          <Fact name="Interval">{setting(c?.interval || null)}</Fact>
           <Fact name="Newest">{last ? ago((last.triggeredAt ?? now) + (last.durationMs ?? 0), now) : '–'}</Fact>
           <Fact name="Its size">{bytes(last?.sizeBytes)}</Fact>
         </dl>

@@ -1,5 +1,6 @@
 // What flows, and what was refused.
 import { dateTime, whole } from '../format.ts'
+import { title } from '../graph.tsx'
 import { href, replace, useGet } from '../hooks.ts'
 import type { Job, Rejected } from '../types.ts'
 import { ended } from '../types.ts'
@@ -18,7 +19,7 @@ export function DataTab({ job, query }: { job: Job; query: URLSearchParams }) {
     <div class="stack">
       <Card title="Live rows" aside={vertices.length > 0 && (
         <select class="input" aria-label="Vertex" value={v?.id} onChange={(e) => replace(`${href('jobs', job.id, 'data')}?vertex=${encodeURIComponent(e.currentTarget.value)}`)}>
-          {vertices.map((x) => <option key={x.id} value={x.id}>{x.name || x.id}</option>)}
+          {vertices.map((x) => <option key={x.id} value={x.id}>{title(x)}</option>)}
         </select>
       )}>
         {v ? <Tail key={v.id} job={job} v={v} /> : <p class="muted">The graph of this job is not known.</p>}

@@ -4,7 +4,7 @@ import { bytes, count, duration, percent, rate, watermark, whole } from '../form
 import { href, replace, useGet } from '../hooks.ts'
 import { Chart } from '../chart.tsx'
 import { Sql } from '../code.tsx'
-import { Graph, Legend, markOf } from '../graph.tsx'
+import { Graph, Legend, markOf, title } from '../graph.tsx'
 import type { Job, Operator, Series, Task, Vertex } from '../types.ts'
 import { ended } from '../types.ts'
 import { Badge, Card, Empty, Fact, Icon, Scroll, Usage } from '../ui.tsx'
@@ -46,8 +46,9 @@ function LastHour({ job }: { job: Job }) {
 
 function VertexPanel({ job, v, close }: { job: Job; v: Vertex; close: () => void }) {
   return (
-    <Card title={v.name || v.id} aside={<><Badge state={v.state} /><button type="button" class="button icon quiet panel-close" onClick={close} aria-label="Close this panel"><Icon name="close" /></button></>} flush>
+    <Card title={title(v)} aside={<><Badge state={v.state} /><button type="button" class="button icon quiet panel-close" onClick={close} aria-label="Close this panel"><Icon name="close" /></button></>} flush>
       <div class="body stack">
+        {v.name !== title(v) && <p class="muted small" style={{ overflowWrap: 'anywhere' }}>{v.name}</p>}
         <dl class="facts">
           <Fact name="In">{rate(v.recordsInPerSecond)}</Fact>
           <Fact name="Out">{rate(v.recordsOutPerSecond)}</Fact>

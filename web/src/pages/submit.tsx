@@ -128,7 +128,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
       <div class="spread">
         <h1>Submit a job</h1>
         <div class="row">
-          <select class="input" aria-label="Start from an example" value="" onChange={(e) => {
+          <select class="input" style={{ width: '180px' }} aria-label="Start from an example" value="" onChange={(e) => {
             const x = examples?.find((ex) => ex.name === e.currentTarget.value)
             if (x) load(x.script)
             e.currentTarget.value = ''
@@ -153,7 +153,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
             setText(t)
             keep(t)
           }} validate={validate} complete={(script, line, column) => send<Completions>('sql/complete', { script, line, column })} submit={submit} />
-          <Problems problems={problems} checked={validation !== undefined} error={checkError} empty={!text.trim()} jump={(d) => editor.current?.jump(d.line, d.column)} />
+          <Problems problems={problems} warnings={validation?.warnings ?? []} checked={validation !== undefined} error={checkError} empty={!text.trim()} jump={(d) => editor.current?.jump(d.line, d.column)} />
           <OptionsForm options={options} set={(part) => setOptions({ ...options, ...part })} />
         </div>
         <Card title={right === 'preview' ? 'Preview' : 'What would run'} flush aside={
@@ -207,7 +207,7 @@ function CodeEditor(props: CodeEditorProps) {
   )
 }
 
-function Problems({ problems, checked, error, empty, jump }: { problems: Diagnostic[]; checked: boolean; error: string; empty: boolean; jump: (d: Diagnostic) => void }) {
+function Problems({ problems, warnings, checked, error, empty, jump }: { problems: Diagnostic[]; warnings: string[]; checked: boolean; error: string; empty: boolean; jump: (d: Diagnostic) => void }) {
   const text = empty ? 'Write a script, or start from an example.' : error ? `It cannot be checked: ${error}` : !checked ? 'Checking…' : problems.length ? plural(problems.length, 'problem') : 'No problem found.'
   return (
     <div class="problems">
@@ -215,6 +215,7 @@ function Problems({ problems, checked, error, empty, jump }: { problems: Diagnos
       {problems.map((d, i) => (
         <button key={i} type="button" onClick={() => jump(d)}><span class="mono">{d.line}:{d.column}</span><pre>{d.message}</pre></button>
       ))}
+      {warnings.map((w) => <Notice key={w} tone="warn"><pre>{w}</pre></Notice>)}
     </div>
   )
 }
