@@ -184,7 +184,8 @@ type JoinSpec struct {
 	TTLMS int64 `json:"ttlMS,omitempty"`
 }
 
-// RankSpec keeps the first Limit rows of each partition in an order; output is a changelog unless Append.
+// RankSpec keeps the first Limit rows of each partition in an order. Output is the input's columns, and the rank with Number; it is a changelog
+// unless Window.
 type RankSpec struct {
 	Keys     []int      `json:"keys"`
 	KeyTypes []vec.Type `json:"keyTypes"`
@@ -194,6 +195,8 @@ type RankSpec struct {
 	Limit  int64 `json:"limit"`
 	// Number appends the rank, BIGINT, to the rows.
 	Number bool `json:"number,omitempty"`
+	// LastFirst: of rows that are equal in Order the one that came last is first; otherwise the one that came first.
+	LastFirst bool `json:"lastFirst,omitempty"`
 	// InputRetracts: the input carries -U and -D rows, so that all rows are kept.
 	InputRetracts bool `json:"inputRetracts,omitempty"`
 	// EmitUpdateBefore: the consumer needs -U rows.
@@ -208,8 +211,9 @@ type RankSpec struct {
 
 // RankKey is a column to order by.
 type RankKey struct {
-	Col       int  `json:"col"`
-	Desc      bool `json:"desc,omitempty"`
+	Col  int  `json:"col"`
+	Desc bool `json:"desc,omitempty"`
+	// NullsLast puts NULLs behind all values, whatever Desc says; otherwise they are before them.
 	NullsLast bool `json:"nullsLast,omitempty"`
 }
 

@@ -22,6 +22,10 @@ type Options struct {
 	Sides []*vec.Schema
 	// Hashed keeps a hash of each row, for Match.
 	Hashed bool
+	// Order, when set, keeps the lists of a side 0 in its order where they come from the store: negative when row i of the columns is before row j. Rows that
+	// are equal come in order of arrival, or with LastFirst the other way round.
+	Order     func(cols []*vec.Col, i, j int) int
+	LastFirst bool
 	// BudgetBytes is how much memory rows may take before they go to the store; 0: no limit. A batch may take more for a moment.
 	BudgetBytes int64
 	// Open opens the store when it is first needed: op.Context.OpenState. nil: nothing is ever spilled or snapshotted.
@@ -72,6 +76,11 @@ type Space struct {
 	// kgs are the key groups with entries in the store.
 	kgs map[stream.KeyGroup]bool
 	mem int64
+	// one is for appending single rows.
+	one struct {
+		sel   [1]int
+		group [1]int32
+	}
 }
 
 // side is the rows of one side. Row numbers in here are positions in cols.
@@ -355,23 +364,27 @@ func (sp *Space) Remove(in int, row, prev int32) {
 	d.dead++
 }
 
-// InsertAfter moves the last row of a group, which has just been appended as row, behind prev (-1: to the front) and returns nothing: lists
-// that are kept in an order of the operator's. before is the row that was last until then, -1 for none.
-func (sp *Space) InsertAfter(in int, row, prev, before int32) {
+// Insert appends row i of cols to a group's list behind the row prev (-1: at the front), for lists that are kept in an order. It returns the row.
+func (sp *Space) Insert(in int, cols []*vec.Col, i int, group, prev int32, stamp int64) int32 {
 	d := &sp.sides[in]
-	g := d.group[row]
-	if prev == before {
-		return
-	}
-	d.tail[g] = before + 1
-	d.chain[before] = 0
+	head, tail := d.head[group], d.tail[group]
+	d.head[group], d.tail[group] = 0, 0
+	sp.one.sel[0], sp.one.group[0] = i, group
+	row := sp.Append(in, cols, sp.one.sel[:], sp.one.group[:], stamp)
 	if prev < 0 {
-		d.chain[row] = d.head[g]
-		d.head[g] = row + 1
-		return
+		d.chain[row] = head
+		if head != 0 {
+			d.tail[group] = tail
+		}
+		return row
 	}
+	d.head[group], d.tail[group] = head, tail
 	d.chain[row] = d.chain[prev]
 	d.chain[prev] = row + 1
+	if tail == prev+1 {
+		d.tail[group] = row + 1
+	}
+	return row
 }
 
 // Account updates the memory that the space is held to take; call it after appending.

@@ -228,7 +228,30 @@ func (sp *Space) load(in int, g int32) (err error) {
 		d.tail[g] = tail
 	}
 	sp.hashStored(in, base)
+	sp.arrange(in, g)
 	return it.Err()
+}
+
+// arrange puts a group's list, which is in order of arrival, into the order that Options ask for.
+func (sp *Space) arrange(in int, g int32) {
+	order := sp.st.o.Order
+	if order == nil || in != 0 {
+		return
+	}
+	d := &sp.sides[in]
+	var list []int32
+	for r := d.head[g] - 1; r >= 0; r = d.chain[r] - 1 {
+		list = append(list, r)
+	}
+	if sp.st.o.LastFirst {
+		slices.Reverse(list)
+	}
+	slices.SortStableFunc(list, func(i, j int32) int { return order(d.cols, int(i), int(j)) })
+	d.head[g], d.tail[g] = 0, 0
+	for _, r := range list {
+		d.chain[r] = 0
+		d.link(g, r)
+	}
 }
 
 // Trim brings the Store back into its budget, if it is beyond, and makes good for removed rows. Groups and rows are void afterwards.
@@ -452,6 +475,9 @@ func (sp *Space) loadKeyGroup(kg stream.KeyGroup) (err error) {
 	}
 	for in := range sp.sides {
 		sp.hashStored(in, 0)
+	}
+	for g := range int32(sp.tab.Len()) {
+		sp.arrange(0, g)
 	}
 	return it.Err()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/op/group"
 	"github.com/bramble-stream/bramble/engine/op/join"
 	"github.com/bramble-stream/bramble/engine/op/project"
+	"github.com/bramble-stream/bramble/engine/op/rank"
 	"github.com/bramble-stream/bramble/engine/op/values"
 	"github.com/bramble-stream/bramble/engine/op/watermark"
 	"github.com/bramble-stream/bramble/engine/op/window"
@@ -33,6 +34,7 @@ func Builders(connectors map[string]*op.Connector) task.Builders {
 		graph.KindWindow:    operator(window.New),
 		graph.KindGroup:     operator(group.New),
 		graph.KindJoin:      joinBuilder,
+		graph.KindRank:      operator(rank.New),
 	}
 }
 

@@ -32,6 +32,8 @@ type aggContext struct {
 	calls []*aggCall
 	// group is the group window of GROUP BY TUMBLE(...), nil without.
 	group *groupWindow
+	// overs are the calls of ROW_NUMBER.
+	overs []*overCall
 	// names are the columns' names by aggregate: the alias where the call is all of a select item.
 	alias string
 }
@@ -80,8 +82,7 @@ func aggregateName(name string) (string, bool) {
 func (b *exprBinder) function(e *parse.Call) (*expr.Expr, error) {
 	name := e.FuncName()
 	if e.Over != nil {
-		return nil, b.p.errorf(e, "aggregate over a window: GROUP BY window_start, window_end with TUMBLE, HOP, CUMULATE or SESSION",
-			"OVER is not supported yet")
+		return b.over(e)
 	}
 	if fn, ok := aggregateName(name); ok {
 		return b.aggregate(e, fn)
@@ -424,6 +425,8 @@ func (a *aggregation) over(e *expr.Expr) (*expr.Expr, error) {
 	}
 	if e.Op == expr.OpCol {
 		switch {
+		case e.Col >= overBase:
+			return e, nil
 		case e.Col >= winBase:
 			return a.out.colExpr(a.nKeys + len(a.ctx.calls) + e.Col - winBase), nil
 		case e.Col >= aggBase:

@@ -159,6 +159,14 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 			return nil, err
 		}
 	}
+	if len(a.ctx.overs) > 0 {
+		if having != nil {
+			r, having = calcOver(r, having, nil, nil, s, p.text(s)), nil
+		}
+		if r, err = p.rank(s, a.ctx.overs, r, exprs); err != nil {
+			return nil, err
+		}
+	}
 	for i := range cols {
 		c := derive(r, exprs[i], cols[i].name)
 		c.implicit = cols[i].implicit
@@ -199,6 +207,18 @@ func (p *planner) overAggregation(s *parse.Select, a *aggregation, exprs []*expr
 		errs = appendErr(errs, err)
 		having = h
 	}
+	for _, c := range a.ctx.overs {
+		for i, e := range c.partition {
+			x, err := a.over(e)
+			errs = appendErr(errs, err)
+			c.partition[i] = x
+		}
+		for i, o := range c.order {
+			x, err := a.over(o.e)
+			errs = appendErr(errs, err)
+			c.order[i].e = x
+		}
+	}
 	return a.out, having, errs.Err()
 }
 
@@ -214,7 +234,7 @@ func (p *planner) bindHaving(s *parse.Select, sc *scope, ctx *aggContext) (*expr
 		return nil, nil
 	}
 	b := p.exprBinder(sc)
-	b.agg = ctx
+	b.agg, b.clause = ctx, "HAVING"
 	return b.bindBool(s.Having, "HAVING")
 }
 

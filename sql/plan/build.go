@@ -192,6 +192,7 @@ func (b *builder) emit(r *rel) []port {
 	case relJoin:
 		out = []port{b.join(r)}
 	case relRank:
+		out = []port{b.rank(r)}
 	case relSink:
 	}
 	if r.kind != relUnion {
@@ -223,7 +224,7 @@ func (b *builder) relNode(r *rel, kind graph.Kind, name string, spec any) *graph
 
 // beforeOf reports whether the rows of r include -U.
 func (b *builder) beforeOf(r *rel) bool {
-	if r.kind == relGroup {
+	if r.kind == relGroup || r.kind == relRank {
 		return r.before
 	}
 	if r.kind == relJoin {
@@ -377,6 +378,15 @@ func (b *builder) join(r *rel) port {
 		}
 	}
 	return out
+}
+
+func (b *builder) rank(r *rel) port {
+	name := "Rank"
+	if r.rank.window {
+		name = "WindowRank"
+	}
+	in := b.emit(r.ins[0])
+	return b.shuffled(b.relNode(r, graph.KindRank, name, r.rankOf(b.p.conf.durationMS("table.exec.state.ttl"))), in, r.keys)
 }
 
 func (b *builder) sink(r *rel) {

@@ -26,6 +26,9 @@ func updatingNow(r *rel) bool {
 	if r.kind == relJoin && r.join.mode == graph.Regular && r.join.typ != graph.InnerJoin && r.join.typ != graph.SemiJoin {
 		return true // a row without a partner may still get one
 	}
+	if r.kind == relRank && !r.rank.window && !keepsFirst(r) {
+		return true
+	}
 	// A group without aggregates is the set of its keys: over rows that are only added it only grows.
 	return slices.ContainsFunc(r.ins, updating) || r.kind == relGroup && len(r.aggs) > 0
 }
@@ -34,6 +37,9 @@ func updatingNow(r *rel) bool {
 // cannot take what their query gives.
 func (p *planner) changelog() error {
 	var errs parse.ErrorList
+	for _, r := range p.order() {
+		r.changes = 0 // how many rows a rank gives is known only now
+	}
 	// need says of whom -U rows are read.
 	need := map[*rel]bool{}
 	for _, s := range p.sinks {
@@ -42,13 +48,13 @@ func (p *planner) changelog() error {
 		need[s] = b
 	}
 	for _, r := range slices.Backward(p.order()) {
-		if r.kind == relGroup {
+		if r.kind == relGroup || r.kind == relRank {
 			r.before = need[r]
 		}
 		for _, in := range r.ins {
 			switch {
-			case r.kind == relGroup, r.kind == relJoin, r.kind == relCalc && r.filter != nil:
-				// An aggregation and a join take the old row back; a filter lets the -U of a row pass whose +U no longer does.
+			case r.kind == relGroup, r.kind == relJoin, r.kind == relRank, r.kind == relCalc && r.filter != nil:
+				// An aggregation, a join and a rank take the old row back; a filter lets the -U of a row pass whose +U no longer does.
 				need[in] = need[in] || updating(in)
 			default:
 				need[in] = need[in] || need[r]
@@ -75,7 +81,7 @@ func (p *planner) sinkMode(s *rel) (before bool, err error) {
 		if !slices.Contains(modes, graph.Upsert) {
 			hint = "write to an upsert sink such as redis with a PRIMARY KEY, or aggregate by windows"
 		}
-		return false, p.errorf(s.where, hint, "table %q takes only rows that stay, but the query changes rows that it has given out (GROUP BY without windows)", s.sink.name)
+		return false, p.errorf(s.where, hint, "table %q takes only rows that stay, but the query changes rows that it has given out (%s)", s.sink.name, changer(s.ins[0]))
 	case upsert && has && samePositions(key, pk) && !filtered(s.ins[0]):
 		s.mode = graph.Upsert
 		return false, nil
@@ -95,9 +101,26 @@ func (p *planner) sinkMode(s *rel) (before bool, err error) {
 	return false, p.materialize(s)
 }
 
+// changer names what makes r change rows that it has given out.
+func changer(r *rel) string {
+	for _, in := range r.ins {
+		if updating(in) {
+			return changer(in)
+		}
+	}
+	switch r.kind {
+	case relJoin:
+		return "a " + string(r.join.typ) + " JOIN without windows"
+	case relRank:
+		return "ROW_NUMBER without windows"
+	default:
+		return "GROUP BY without windows"
+	}
+}
+
 // filtered reports whether rows that r changes may pass a filter before and not after, so that only their -U arrives.
 func filtered(r *rel) bool {
-	if r.kind == relGroup || !updating(r) {
+	if r.kind == relGroup || r.kind == relRank || !updating(r) {
 		return false
 	}
 	if r.kind == relCalc && r.filter != nil {
@@ -170,6 +193,12 @@ func uniqueKey(r *rel) ([]int, bool) {
 			key[i] = i
 		}
 		return key, true
+	case relRank:
+		key := slices.Clone(r.keys)
+		if r.rank.limit-r.rank.offset == 1 {
+			return key, true
+		}
+		return append(key, len(r.cols)-1), r.rank.number
 	case relCalc:
 		key, ok := uniqueKey(r.ins[0])
 		if !ok || r.exprs == nil {

@@ -131,6 +131,8 @@ func (b *builder) detail(r *rel) string {
 		b.keyedDetail(r, add)
 	case relJoin:
 		joinDetail(r, add)
+	case relRank:
+		rankDetail(r, add)
 	case relUnion:
 		add("all", "true")
 		add("fields", "%s", strings.Join(columnNames(r.cols), ", "))
@@ -210,6 +212,35 @@ func joinDetail(r *rel, add func(string, string, ...any)) {
 		names[i] = both[c].name
 	}
 	add("select", "%s", strings.Join(names, ", "))
+}
+
+func rankDetail(r *rel, add func(string, string, ...any)) {
+	in := r.ins[0].cols
+	names := func(cols []int) string {
+		parts := make([]string, len(cols))
+		for i, c := range cols {
+			parts[i] = in[c].name
+		}
+		return strings.Join(parts, ", ")
+	}
+	if len(r.keys) > 0 {
+		add("partitionBy", "%s", names(r.keys))
+	}
+	order := make([]string, len(r.rank.order))
+	for i, o := range r.rank.order {
+		order[i] = in[o.Col].name + map[bool]string{false: " ASC", true: " DESC"}[o.Desc]
+		if o.NullsLast != o.Desc {
+			order[i] += map[bool]string{false: " NULLS FIRST", true: " NULLS LAST"}[o.NullsLast]
+		}
+	}
+	add("orderBy", "%s", strings.Join(order, ", "))
+	if r.rank.limit > 0 {
+		add("ranks", "%d to %d", r.rank.offset+1, r.rank.limit)
+	}
+	if r.rank.window {
+		add("window", "%s", in[r.rank.endCol].name)
+	}
+	add("select", "%s", strings.Join(columnNames(r.cols), ", "))
 }
 
 func windowText(w *windowSpec, in []column) string {

@@ -67,6 +67,7 @@ func (d *identities) id(r *rel) string {
 	case relJoin:
 		parts = append(parts, d.join(r)...)
 	case relRank:
+		parts = append(parts, d.rank(r)...)
 	case relCalc, relWatermark, relUnion:
 		parts = append(parts, d.base(r))
 		for i := range r.cols {
@@ -92,6 +93,22 @@ func (d *identities) join(r *rel) []string {
 	}
 	if j.cond != nil {
 		parts = append(parts, "on", d.exprOver(j.cond, func(i int) string { return fmt.Sprint(i) + both[i] }))
+	}
+	return parts
+}
+
+// rank identifies a rank with all columns of its input: its state holds them.
+func (d *identities) rank(r *rel) []string {
+	in, s := r.ins[0], r.rank
+	parts := []string{d.base(in), fmt.Sprint(s.offset, s.limit, s.window, s.endCol, s.ltz, updating(in))}
+	for i, c := range in.cols {
+		parts = append(parts, d.column(in, i), c.typ.Nullable().String())
+	}
+	for _, k := range r.keys {
+		parts = append(parts, "key", d.column(in, k))
+	}
+	for _, o := range s.order {
+		parts = append(parts, "order", d.column(in, o.Col), fmt.Sprint(o.Desc, o.NullsLast))
 	}
 	return parts
 }
@@ -202,6 +219,10 @@ func (d *identities) columnOf(r *rel, i int) string {
 		}
 		return digest("join", d.id(r), fmt.Sprint(side), d.column(r.ins[side], col))
 	case relRank:
+		if i < len(r.ins[0].cols) {
+			return d.column(r.ins[0], i)
+		}
+		return digest("rank", d.id(r))
 	case relSink:
 	}
 	return ""

@@ -220,6 +220,9 @@ func appendErr(l parse.ErrorList, err error) parse.ErrorList {
 func (p *planner) build() (*Result, error) {
 	res := &Result{Logical: p.explainLogical()}
 	p.optimize()
+	if err := p.checkRanks(); err != nil {
+		return nil, err
+	}
 	if err := p.changelog(); err != nil {
 		return nil, err
 	}

@@ -98,6 +98,9 @@ func (p *planner) require(r *rel, need map[*rel]colSet) {
 		}
 	case relAssign, relWindow, relGroup:
 		p.requireKeyed(r, out, need[r.ins[0]])
+	case relRank:
+		keepOne(r, out)
+		requireRank(r, out, need[r.ins[0]])
 	case relJoin:
 		keepOne(r, out)
 		requireJoin(r, out, func(side, col int) { need[r.ins[side]].add(col) })
@@ -314,6 +317,8 @@ func (p *planner) drop1(r *rel, out colSet, moved func(*rel) []int) []int {
 		j := *r.join
 		j.pick = keep(j.pick, out)
 		r.join = movedJoin(&j, len(l), len(r.ins[0].cols), [2]func(int) int{func(i int) int { return l[i] }, func(i int) int { return rt[i] }})
+	case relRank:
+		return dropRank(r, out, at)
 	case relAssign:
 		return p.dropAssign(r, at)
 	case relWindow, relGroup:

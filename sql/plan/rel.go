@@ -85,6 +85,7 @@ type rel struct {
 	aggs    []agg.Spec
 	sink    *sinkSpec
 	join    *joinSpec
+	rank    *rankSpec
 
 	// where is the syntax that the rel came from, for positions and SQL fragments; it may be nil.
 	where parse.Node
@@ -92,7 +93,7 @@ type rel struct {
 
 	// changes caches updating: 0 unknown, 1 no, 2 yes.
 	changes uint8
-	// before says that a relGroup's consumers need -U rows.
+	// before says that the consumers of a relGroup or relRank need -U rows.
 	before bool
 	// materializer marks the relGroup that keeps the last row of each key for an upsert sink.
 	materializer bool
@@ -239,6 +240,8 @@ func (r *rel) key(id func(*rel) int) string {
 		if j.cond != nil {
 			b.WriteString(exprKey(j.cond))
 		}
+	case relRank:
+		fmt.Fprintf(&b, "%v %+v", r.keys, *r.rank)
 	case relUnion:
 	case relSink:
 		fmt.Fprintf(&b, "%p", r) // sinks are never shared

@@ -181,7 +181,9 @@ func (p *planner) calcRule(r *rel, consumers map[*rel]int) *rel {
 		if alone {
 			return pushJoin(r, in)
 		}
-	case relScan, relWatermark, relSink, relRank:
+	case relRank:
+		return pushRank(r, in)
+	case relScan, relWatermark, relSink:
 	}
 	return r
 }
