@@ -28,6 +28,9 @@ const (
 	keyCheckpointing = "execution.checkpointing."
 	// endRequest asks for the checkpoint that all tasks wait for at the end of their input.
 	endRequest = "end of input"
+	// collectFirst and collectEvery are after how many checkpoints orphans are looked for: soon after a start, when others may just have
+	// stopped, then rarely.
+	collectFirst, collectEvery = 3, 100
 	// restoreBytesPerMS is what a restoring job is trusted to read at least, beyond the time for its deployment: 1 MB/s, a slow Wi-Fi.
 	restoreBytesPerMS = 1000
 )
@@ -57,11 +60,17 @@ type checkpoints struct {
 	io int
 	// removal is of the checkpoints, forget of the job's entry in storage: it is not to come back.
 	removal, forget bool
+	// forgotten: the entry is gone; unforgotten is why it is not.
+	forgotten   bool
+	unforgotten error
+	// collectIn counts completed checkpoints down to the next look for orphans.
+	collectIn int
 }
 
 // restorePlan is what an attempt goes on from.
 type restorePlan struct {
-	epoch stream.Epoch
+	epoch  stream.Epoch
+	leader uint64
 	// savepoint is where it is, "" for a checkpoint of the job.
 	savepoint string
 	// operators has an assignment for each task, by operator.
@@ -220,6 +229,7 @@ func (c *cluster) onStorage(r *running, f func(context.Context) checkpoint.Event
 			if _, fenced := e.(checkpoint.Fenced); fenced {
 				c.jm.abdicate()
 			}
+			c.collect(r, e)
 			c.removeCheckpoints(r)
 		})
 	})
@@ -282,7 +292,7 @@ func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, want 
 
 // planRestore deals what a checkpoint holds out to the tasks of a job.
 func planRestore(m *checkpoint.Manifest, g *graph.JobGraph) (*restorePlan, error) {
-	p := &restorePlan{epoch: m.Epoch, operators: map[string][]checkpoint.Assignment{}, bytes: m.SizeBytes()}
+	p := &restorePlan{epoch: m.Epoch, leader: m.Leader, operators: map[string][]checkpoint.Assignment{}, bytes: m.SizeBytes()}
 	for _, v := range g.Vertices {
 		for _, n := range v.Ops {
 			o := m.Operator(n.ID)
@@ -343,6 +353,7 @@ func (c *cluster) jobEntered(r *running, s job.State) {
 	}
 	switch s {
 	case job.Running:
+		r.ckpt.collectIn = collectFirst
 		e := checkpoint.Started{Upstream: map[checkpoint.Task][]checkpoint.Task{}}
 		for v, tasks := range r.machine.Tasks() {
 			for i := range tasks {
@@ -383,16 +394,30 @@ func (c *cluster) removeCheckpoints(r *running) {
 	}
 	removal := r.ckpt.removal
 	r.ckpt.removal, r.ckpt.forget = false, false
-	store, log := r.ckpt.store, c.jm.cfg.Log
+	store := r.ckpt.store
+	c.jm.work.Go(func() { c.jm.forgetEnded(c.ctx, r, store, removal) })
+}
+
+// collect now and then removes files that no checkpoint lists: what failed, or what tasks of a former leader uploaded after it was superseded.
+func (c *cluster) collect(r *running, e checkpoint.Event) {
+	if _, ok := e.(checkpoint.Written); !ok {
+		return
+	}
+	k := r.ckpt
+	latest := k.coord.Latest()
+	if k.collectIn--; k.collectIn > 0 || latest == nil || r.machine.State() != job.Running {
+		return
+	}
+	k.collectIn = collectEvery
+	k.io++
 	c.jm.work.Go(func() {
-		// The entry first: a job that has one and no checkpoints would begin anew.
-		err := c.jm.forget(c.ctx, r.id)
-		if err == nil && removal {
-			err = store.RemoveAll(c.ctx, c.jm.leader)
+		if _, err := k.store.GC(c.ctx, c.jm.leader, latest.Epoch); err != nil && c.ctx.Err() == nil {
+			c.jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", r.id, "error", c.jm.fence(err))
 		}
-		if err != nil && c.ctx.Err() == nil {
-			log.Warn("what an ended job has in storage not removed", "job_id", r.id, "error", err)
-		}
+		c.jm.post(c.ctx, func(c *cluster) { //nolint:errcheck // fails only when the jobmanager stops
+			k.io--
+			c.removeCheckpoints(r)
+		})
 	})
 }
 

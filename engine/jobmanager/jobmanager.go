@@ -183,7 +183,8 @@ func New(cfg Config) (*JobManager, error) {
 		port int
 		what string
 	}{
-		{&jm.rpc, cfg.BindHost, cfg.RPCPort, "rpc"}, {&jm.http, cmp.Or(cfg.HTTP.BindHost, cfg.BindHost), cfg.HTTPPort, "http"},
+		{&jm.rpc, cfg.BindHost, cfg.RPCPort, "rpc"},
+		{&jm.http, cmp.Or(cfg.HTTP.BindHost, cfg.BindHost), cfg.HTTPPort, "http"},
 		{&jm.metrics, cfg.BindHost, cfg.MetricsPort, "metrics"},
 	} {
 		if l.port == serve.Off {
@@ -296,6 +297,9 @@ func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
 	defer jm.become(role{})
 	jm.cfg.Log.Info("jobmanager started", "version", jm.cfg.Version, "rpc_port", jm.RPCPort(), "http_port", jm.HTTPPort(),
 		"metrics_port", jm.MetricsPort())
+	if jm.storage != nil {
+		jm.work.Go(func() { jm.sweep(c.ctx) })
+	}
 	for {
 		select {
 		case f := <-jm.calls:

@@ -144,11 +144,10 @@ func (jm *JobManager) standBy(ctx context.Context) error {
 		default:
 			epoch := watch.See(began, jm.now().UnixMilli(), jm.sight(lease))
 			if epoch != 0 {
-				taken, err := jm.take(ctx, watch, epoch, lease)
-				if taken || err != nil {
+				if taken, err := jm.take(ctx, watch, epoch, lease); taken || err != nil {
 					return err
 				}
-				continue
+				break // whoever was quicker will have a lease soon
 			}
 			jm.become(role{leader: lease.Holder})
 			log.standing(lease)
@@ -173,7 +172,7 @@ func (jm *JobManager) sight(l ckptstore.Lease) checkpoint.Sight {
 	}
 }
 
-// take tries to take the epoch. taken is false when somebody else was quicker.
+// take tries to take the epoch. taken is false when somebody else was quicker, or storage did not answer: then nobody can tell whose it is.
 func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch uint64, former ckptstore.Lease) (taken bool, err error) {
 	nonce, err := jm.random16()
 	if err != nil {
@@ -185,7 +184,11 @@ func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("checkpoint storage %s: %w", jm.cfg.CheckpointDir, err)
+		watch.Taken(epoch)
+		if ctx.Err() == nil {
+			jm.cfg.Log.Warn("leadership not taken", "leader_epoch", epoch, "error", err)
+		}
+		return false, nil
 	}
 	jm.leader = leader
 	jm.become(role{})

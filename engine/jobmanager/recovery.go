@@ -2,11 +2,14 @@ package jobmanager
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
+	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
 	"github.com/bramble-stream/bramble/engine/graph"
@@ -16,6 +19,12 @@ import (
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
+const (
+	// forgetPause and forgetPauseMax are between attempts to tell storage that a job has ended.
+	forgetPause    = time.Second
+	forgetPauseMax = time.Minute
+)
+
 // recoveredReason is the end of a job's former attempt as its user sees it.
 const recoveredReason = "the jobmanager was lost or stopped: recovered from checkpoint storage"
 
@@ -23,7 +32,7 @@ const recoveredReason = "the jobmanager was lost or stopped: recovered from chec
 func (r *running) entry(attempt int32) ckptstore.Entry {
 	q := r.request
 	return ckptstore.Entry{
-		JobID: r.id, Attempt: attempt, File: q.File, Script: q.Script, Name: q.Name, Config: q.Config, Parallelism: q.Parallelism,
+		JobID: r.id, Attempt: attempt, Base: &checkpoint.Base{}, File: q.File, Script: q.Script, Name: q.Name, Config: q.Config, Parallelism: q.Parallelism,
 		Savepoint: r.savepoint, SubmittedMS: r.submittedAt,
 	}
 }
@@ -61,7 +70,12 @@ func (jm *JobManager) recoverJobs(ctx context.Context, c *cluster) error {
 		return fmt.Errorf("checkpoint storage %s: %w", jm.cfg.CheckpointDir, err)
 	}
 	for _, s := range skipped {
-		jm.cfg.Log.Error("what storage knows of a job cannot be used", "object", s.Name, "error", s.Err)
+		jm.cfg.Log.Error("what storage knows of a job cannot be used", "job_id", s.JobID, "object", s.Name, "error", s.Err)
+		known := func(e ckptstore.Entry) bool { return e.JobID == s.JobID }
+		if c.jobs[s.JobID] == nil && !slices.ContainsFunc(entries, known) {
+			// Its user is to see that there is such a job, and the others are to run.
+			jm.lostJob(ctx, c, ckptstore.Entry{JobID: s.JobID, Name: "unreadable"}, fmt.Errorf("%s: %w", s.Name, s.Err))
+		}
 	}
 	for _, e := range entries {
 		r, err := jm.recovered(ctx, e)
@@ -98,10 +112,11 @@ func (jm *JobManager) recovered(ctx context.Context, e ckptstore.Entry) (*runnin
 	if err != nil {
 		return nil, unplannable{err}
 	}
-	found, err := store.Find(limited)
+	all, err := store.Find(limited)
 	if err != nil {
 		return nil, err
 	}
+	found := all.Without(&e)
 	m, err := found.Latest()
 	if err != nil && !errors.Is(err, ckptstore.ErrNone) {
 		return nil, unplannable{err}
@@ -165,6 +180,7 @@ func (jm *JobManager) lostJob(ctx context.Context, c *cluster, e ckptstore.Entry
 func (c *cluster) prepareAttempt(r *running, want *checkpoint.Manifest) {
 	jm, k, attempt, g := c.jm, r.ckpt, r.attempt(), r.nextGraph()
 	entry, list := r.entry(attempt), r.unlisted && want == nil
+	entry.Base.Used = k.coord.Used()
 	k.io++ // what has ended removes its entry and its checkpoints after this
 	jm.work.Go(func() {
 		plan, splits, err := jm.findAttempt(c.ctx, k, want, g, entry, list)
@@ -237,12 +253,16 @@ func (jm *JobManager) findAttempt(ctx context.Context, k *checkpoints, want *che
 			return nil, nil, err
 		}
 	}
-	// Nothing of the job runs now: whatever no manifest lists is of attempts that were cut short.
-	if _, gcErr := k.store.GC(ctx, jm.leader, stream.Epoch(math.MaxUint64)); gcErr != nil {
-		jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", entry.JobID, "error", gcErr)
+	if want != nil {
+		entry.Base.Leader, entry.Base.Epoch = plan.leader, plan.epoch
 	}
 	if err = jm.remember(ctx, entry); err != nil {
 		return nil, nil, err
+	}
+	// Nothing of the job runs now: whatever no manifest lists is of attempts that were cut short. And whoever leads next knows what this attempt
+	// goes on from, so that nothing of a former leader that appears only now will be missed.
+	if _, gcErr := k.store.Clean(ctx, jm.leader, *entry.Base); gcErr != nil {
+		jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", entry.JobID, "error", jm.fence(gcErr))
 	}
 	if list {
 		splits, failure := jm.listSplits(ctx, g)
@@ -252,4 +272,75 @@ func (jm *JobManager) findAttempt(ctx context.Context, k *checkpoints, want *che
 		return plan, splits, nil
 	}
 	return plan, nil, nil
+}
+
+// isJobID tells the directories of jobs from others, such as those of savepoints.
+func isJobID(id string) bool {
+	b, err := hex.DecodeString(id)
+	return err == nil && len(b) == 16
+}
+
+// sweep removes what tasks of former leaders uploaded for jobs that had ended: nobody else will look there. Checkpoints that are to be kept stay.
+func (jm *JobManager) sweep(ctx context.Context) {
+	ids, err := ckptstore.Jobs(ctx, jm.storage, isJobID)
+	if err == nil {
+		err = jm.do(ctx, func(c *cluster) {
+			// What has no entry and is unknown here had ended before this jobmanager led.
+			ids = slices.DeleteFunc(ids, func(id string) bool { return c.jobs[id] != nil })
+		})
+	}
+	for i := 0; i < len(ids) && err == nil && ctx.Err() == nil; i++ {
+		var store *ckptstore.Store
+		if store, err = ckptstore.New(jm.storage, ids[i]); err != nil {
+			break
+		}
+		removed, gcErr := store.GC(ctx, jm.leader, stream.Epoch(math.MaxUint64))
+		if len(removed) > 0 {
+			jm.cfg.Log.Info("leftovers of an ended job removed", "job_id", ids[i], "objects", len(removed))
+		}
+		err = jm.fence(gcErr)
+	}
+	if err != nil && ctx.Err() == nil {
+		jm.cfg.Log.Warn("leftovers of ended jobs not removed", "error", err)
+	}
+}
+
+// forgetEnded has a job that has ended not come back, trying again for as long as that takes, and removes its checkpoints if they are to go.
+func (jm *JobManager) forgetEnded(ctx context.Context, r *running, store *ckptstore.Store, removal bool) {
+	for pause := forgetPause; ; pause = min(2*pause, forgetPauseMax) {
+		// The entry first: a job that has one and no checkpoints would begin anew.
+		err := jm.forget(ctx, r.id)
+		jm.post(ctx, func(*cluster) { //nolint:errcheck // fails only when the jobmanager stops
+			r.ckpt.forgotten, r.ckpt.unforgotten = err == nil, err
+			r.notify()
+		})
+		if err == nil || ctx.Err() != nil || errors.Is(err, ckptstore.ErrFenced) {
+			break
+		}
+		jm.cfg.Log.Warn("an ended job's entry in storage not removed: it would come back", "job_id", r.id, "error", err)
+		if blob.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+	if !removal || ctx.Err() != nil {
+		return
+	}
+	if err := store.RemoveAll(ctx, jm.leader); err != nil && ctx.Err() == nil {
+		jm.cfg.Log.Warn("an ended job's checkpoints not removed", "job_id", r.id, "error", err)
+	}
+}
+
+// gone says whether a job that has ended is out of storage, too. The error says that it is not, yet.
+func (r *running) gone() (bool, error) {
+	k := r.ckpt
+	switch {
+	case !r.machine.State().Ended():
+		return false, nil
+	case k == nil || k.forgotten:
+		return true, nil
+	case k.unforgotten != nil:
+		return false, fmt.Errorf("job %s has ended, but checkpoint storage does not take note, and until it does the job would come back with the next jobmanager: %w",
+			r.id, k.unforgotten)
+	}
+	return false, nil
 }

@@ -120,11 +120,7 @@ func (s *jobService) StopJob(ctx context.Context, req *pb.StopJobRequest) (*pb.S
 	}
 	resp := &pb.StopJobResponse{JobId: id, Path: path}
 	err = s.watch(ctx, id, func(r *running) error {
-		if r.machine.State().Ended() {
-			resp.State = jobStates[r.machine.State()]
-			return errEnded
-		}
-		return nil
+		return r.untilGone(&resp.State)
 	})
 	if !errors.Is(err, errEnded) {
 		return nil, err

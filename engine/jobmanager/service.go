@@ -233,16 +233,25 @@ func (s *jobService) CancelJob(ctx context.Context, req *pb.CancelJobRequest) (*
 		return nil, err
 	}
 	err = s.watch(ctx, resp.JobId, func(r *running) error {
-		if r.machine.State().Ended() {
-			resp.State = jobStates[r.machine.State()]
-			return errEnded
-		}
-		return nil
+		return r.untilGone(&resp.State)
 	})
 	if !errors.Is(err, errEnded) {
 		return nil, err
 	}
 	return resp, nil
+}
+
+// untilGone ends a watch when the job has ended for good, and says how.
+func (r *running) untilGone(state *pb.JobState) error {
+	gone, err := r.gone()
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	if gone {
+		*state = jobStates[r.machine.State()]
+		return errEnded
+	}
+	return nil
 }
 
 // ListTaskManagers implements pb.JobServiceServer.

@@ -9,14 +9,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/client"
+	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/task"
+	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
 // one is a jobmanager over shared storage.
@@ -174,5 +177,145 @@ func TestLeaderWithoutStandbyBearsAStorageThatFails(t *testing.T) {
 	faulty.Set(blob.Faults{})
 	if code, _ := only.get(t, "/readyz"); code != http.StatusOK {
 		t.Error("it does not lead any more")
+	}
+}
+
+// denying is storage that fails for names with a part.
+type denying struct {
+	blob.Store
+	part atomic.Pointer[string]
+}
+
+func (d *denying) err(name string) error {
+	if p := d.part.Load(); p != nil && strings.Contains(name, *p) {
+		return fmt.Errorf("%s: %w: input/output error", name, blob.ErrPermanent)
+	}
+	return nil
+}
+
+func (d *denying) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	if err := d.err(name); err != nil {
+		return nil, err
+	}
+	return d.Store.Open(ctx, name, offset, length)
+}
+
+func (d *denying) Delete(ctx context.Context, name string) error {
+	if err := d.err(name); err != nil {
+		return err
+	}
+	return d.Store.Delete(ctx, name)
+}
+
+// submitTo submits a job that waits for slots.
+func submitTo(t *testing.T, o *one) (*client.Client, string) {
+	t.Helper()
+	c, err := client.New(o.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() }) //nolint:errcheck // a test's end
+	id, _, err := c.Submit(t.Context(), client.Script{File: "a", Text: script{Source: 1, Sink: 1, Rows: -1, Partition: graph.Rebalance}.text()}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, id
+}
+
+// TestUnreadableJobKeepsNoOtherFromRunning: of four jobs in storage one is damaged, and one cannot be read.
+func TestUnreadableJobKeepsNoOtherFromRunning(t *testing.T) {
+	storage := &denying{Store: blob.NewMem()}
+	first := startOne(t, storage, "")
+	first.leads(t)
+	var ids []string
+	for range 4 {
+		_, id := submitTo(t, first)
+		ids = append(ids, id)
+	}
+	first.cancel()
+	if err := <-first.done; err != nil {
+		t.Fatal(err)
+	}
+	infos, err := storage.List(t.Context(), "jobs/"+ids[0])
+	if err != nil || len(infos) != 1 {
+		t.Fatal(infos, err)
+	}
+	if err := storage.Put(t.Context(), infos[0].Name, blob.Bytes([]byte("BRMBLJOB 1 0\n{}"))); err != nil {
+		t.Fatal(err)
+	}
+	storage.part.Store(new("jobs/" + ids[1]))
+	second := startOne(t, storage, "")
+	second.leads(t)
+	c, err := client.New(second.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i, want := range []struct {
+		state pb.JobState
+		cause string
+	}{{failed, "checksum"}, {failed, "input/output error"}, {pb.JobState_JOB_STATE_CREATED, ""}, {pb.JobState_JOB_STATE_CREATED, ""}} {
+		var d *pb.JobDetail
+		until(t, "the job has its state", func() bool {
+			if d, err = c.Job(t.Context(), ids[i]); err != nil {
+				t.Fatal(err)
+			}
+			return d.Summary.State == want.state
+		})
+		if want.cause != "" && (len(d.Exceptions) == 0 || !strings.Contains(d.Exceptions[0].Message, want.cause)) {
+			t.Errorf("job %d: %v", i, d.Exceptions)
+		}
+	}
+	if infos, err := storage.List(t.Context(), "jobs/"); err != nil || len(infos) != 4 {
+		t.Errorf("storage has %v, %v", infos, err)
+	}
+}
+
+// TestCancelAnswersWhenTheJobIsForgotten: what was answered does not come back; where storage cannot forget, the answer says so.
+func TestCancelAnswersWhenTheJobIsForgotten(t *testing.T) {
+	storage := &denying{Store: blob.NewMem()}
+	o := startOne(t, storage, "")
+	o.leads(t)
+	c, id := submitTo(t, o)
+	if _, st, err := c.Cancel(t.Context(), id); err != nil || st != canceled {
+		t.Fatal(st, err)
+	}
+	entries := func() int {
+		infos, err := storage.List(t.Context(), "jobs/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(infos)
+	}
+	if n := entries(); n != 0 {
+		t.Errorf("%d entries after the answer", n)
+	}
+	_, id = submitTo(t, o)
+	storage.part.Store(new("jobs/"))
+	if _, _, err := c.Cancel(t.Context(), id); err == nil || !strings.Contains(err.Error(), "would come back") {
+		t.Errorf("storage does not forget, and the answer is %v", err)
+	}
+	storage.part.Store(nil)
+	until(t, "storage forgets the job", func() bool { return entries() == 0 })
+}
+
+// TestLeftoversOfEndedJobsGo: tasks of a superseded leader may upload when their job has long been over.
+func TestLeftoversOfEndedJobsGo(t *testing.T) {
+	storage := blob.NewMem()
+	const gone = "0123456789abcdef0123456789abcdef/shared/00000000000000000007/op-1"
+	const savepoint = "savepoints/savepoint-1/state/op-1"
+	for _, name := range []string{gone, savepoint} {
+		if err := storage.Put(t.Context(), name, blob.Bytes([]byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := startOne(t, storage, "")
+	o.leads(t)
+	until(t, "it is removed", func() bool {
+		infos, err := storage.List(t.Context(), "0123")
+		return err == nil && len(infos) == 0
+	})
+	if infos, err := storage.List(t.Context(), "savepoints/"); err != nil || len(infos) != 1 {
+		t.Errorf("savepoints: %v, %v", infos, err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/bramble-stream/bramble/engine/checkpoint"
@@ -24,13 +23,19 @@ type jobmanager struct {
 	coord  *checkpoint.Coordinator
 	job    *job.Job
 	sess   map[string]*session
-	// offset is what its clock is off.
-	offset  int64
-	placing bool
-	plan    *plan
-	placed  [][]string
-	finals  map[checkpoint.Task][]checkpoint.TaskPart
-	ended   map[checkpoint.Task]bool
+	// watching is what it knows while it stands by, beat counts its leases.
+	watching checkpoint.Standby
+	beat     uint64
+	// entered is the number of the attempts that the catalogue has; base is what the last of them goes on from.
+	attempts int32
+	base     checkpoint.Base
+	// offset is what its clock is off: that which shows the time of day, and nothing else goes by.
+	offset, began int64
+	placing       bool
+	plan          *plan
+	placed        [][]string
+	finals        map[checkpoint.Task][]checkpoint.TaskPart
+	ended         map[checkpoint.Task]bool
 	// triggered are the epochs that it triggered, last the newest.
 	triggered map[stream.Epoch]bool
 	last      stream.Epoch
@@ -41,14 +46,59 @@ type jobmanager struct {
 // plan is what an attempt begins with; epoch 0: from the beginning.
 type plan struct {
 	epoch     stream.Epoch
+	leader    uint64
 	par       []int
 	operators [][]checkpoint.Assignment
 }
 
 func (w *world) startJobManager() {
 	j := &jobmanager{process: w.newProcess(fmt.Sprintf("jm%d", len(w.jms))), sess: map[string]*session{}, triggered: map[stream.Epoch]bool{}}
+	j.watching.LapseMS, j.began = lapseMS, w.between(0, 50)*yearMS
 	w.jms = append(w.jms, j)
-	w.after(1, "lead", j.lead)
+	if w.oneIn(3) {
+		// Without manners: as when a living leader was taken for dead. It has to be as safe.
+		w.after(1, "lead", j.lead)
+		return
+	}
+	w.after(1, "stand by", j.standBy)
+}
+
+// standBy watches the lease until it stands still, and leads.
+func (j *jobmanager) standBy() {
+	if j.dead {
+		return
+	}
+	began := j.w.now
+	lease, known, err := ckptstore.Look(context.Background(), j.store, j.id)
+	if j.dead {
+		return
+	}
+	j.w.after(j.w.between(200, 500), "stand by", func() {
+		if j.leader == nil {
+			j.standBy()
+		}
+	})
+	if err != nil {
+		return
+	}
+	epoch := j.watching.See(began, j.w.now, checkpoint.Sight{Epoch: lease.Epoch, Beat: lease.Beat, Released: lease.Released})
+	if epoch == 0 {
+		if !known {
+			_ = ckptstore.Announce(context.Background(), j.store, j.id) // again next time
+		}
+		return
+	}
+	j.tries++
+	l, err := ckptstore.Take(context.Background(), j.store, epoch, j.id, fmt.Sprintf("%s-%d", j.id, j.tries))
+	if j.dead {
+		return
+	}
+	if err != nil {
+		j.watching.Taken(epoch)
+		return
+	}
+	j.w.TakenOver++
+	j.leads(l)
 }
 
 // startIfNone starts a jobmanager where none is left.
@@ -58,7 +108,16 @@ func (w *world) startIfNone() {
 	}
 }
 
-func (j *jobmanager) now() stream.Time { return j.w.now + j.offset }
+// now is by the even clock: that of the machine may be set, and began anywhere.
+func (j *jobmanager) now() stream.Time {
+	if j.w.bug == WallClock {
+		return j.w.now + j.offset
+	}
+	return j.w.now + j.began
+}
+
+// Why a jobmanager ends, where that matters.
+const fenced, closing = "fenced", "closing"
 
 func (j *jobmanager) calm() { j.setFaults() }
 
@@ -71,8 +130,10 @@ func (j *jobmanager) crash(why string) {
 	for _, id := range slices.Sorted(maps.Keys(j.sess)) {
 		j.sess[id].cut()
 	}
-	if why == "fenced" { // others go on, and somebody starts it again
-		j.w.closed = false
+	if why != closing {
+		j.w.closed = false // others go on
+	}
+	if why == fenced { // and somebody starts it again
 		j.w.after(j.w.between(500, 3000), "start jobmanager", j.w.startIfNone)
 	}
 }
@@ -91,9 +152,43 @@ func (j *jobmanager) lead() {
 		j.w.after(j.w.between(100, 500), "lead", j.lead)
 		return
 	}
+	j.leads(l)
+}
+
+func (j *jobmanager) leads(l *ckptstore.Leader) {
 	j.w.model.leads(l.Epoch(), j.id)
 	j.leader, j.epoch = l, l.Epoch()
+	j.renew()
 	j.recover()
+}
+
+// renew shows that it lives, and finds out whether it still leads: one that has no taskmanagers, and so writes nothing, would never know.
+func (j *jobmanager) renew() {
+	if j.dead {
+		return
+	}
+	j.beat++
+	_, err := j.leader.Renew(context.Background(), ckptstore.Lease{Beat: j.beat, Holder: j.id})
+	if j.dead {
+		return
+	}
+	if errors.Is(err, ckptstore.ErrFenced) {
+		j.w.Fenced++
+		j.crash(fenced)
+		return
+	}
+	j.w.after(j.w.between(200, 600), "renew", j.renew)
+}
+
+// stop ends in order: whoever stands by need not wait.
+func (j *jobmanager) stop() {
+	if j.dead {
+		return
+	}
+	if j.leader != nil {
+		_, _ = j.leader.Renew(context.Background(), ckptstore.Lease{Beat: j.beat, Holder: j.id, Released: true})
+	}
+	j.crash("stopped")
 }
 
 func (j *jobmanager) recover() {
@@ -103,8 +198,15 @@ func (j *jobmanager) recover() {
 	var err error
 	j.ckpt, err = ckptstore.New(j.store, jobID)
 	var found *ckptstore.Found
+	var entries []ckptstore.Entry
+	if err == nil {
+		entries, _, err = ckptstore.Entries(context.Background(), j.store)
+	}
 	if err == nil {
 		found, err = j.ckpt.Find(context.Background())
+	}
+	if err == nil && len(entries) > 0 {
+		found = found.Without(&entries[0])
 	}
 	if err != nil {
 		j.w.after(j.w.between(100, 500), "find", j.recover)
@@ -126,22 +228,6 @@ func (j *jobmanager) recover() {
 	})
 	j.prepare(1, j.coord.Latest())
 	j.tick()
-	j.watch()
-}
-
-// watch looks now and then whether it still leads: one that has no taskmanagers, and so writes nothing, would never know.
-func (j *jobmanager) watch() {
-	j.w.after(j.w.between(1000, 3000), "watch", func() {
-		if j.dead {
-			return
-		}
-		if errors.Is(j.leader.Check(context.Background()), ckptstore.ErrFenced) && !j.dead {
-			j.w.Fenced++
-			j.crash("fenced")
-			return
-		}
-		j.watch()
-	})
 }
 
 func (j *jobmanager) tick() {
@@ -194,8 +280,11 @@ func (j *jobmanager) prepare(attempt int, want *checkpoint.Manifest) {
 		}
 		p, err := j.findRestore(par, want)
 		if err == nil && !j.dead {
+			err = j.remember(p)
+		}
+		if err == nil && !j.dead {
 			// That orphans stay is no harm.
-			_, _ = j.ckpt.GC(context.Background(), j.leader, stream.Epoch(math.MaxUint64))
+			_, _ = j.ckpt.Clean(context.Background(), j.leader, j.base)
 		}
 		if j.dead || j.job.Attempt() != attempt {
 			return
@@ -213,6 +302,17 @@ func (j *jobmanager) prepare(attempt int, want *checkpoint.Manifest) {
 		}
 		j.apply(e)
 	})
+}
+
+// remember writes down what the attempt goes on from, before anything is cleaned up for it.
+func (j *jobmanager) remember(p *plan) error {
+	j.attempts++
+	base := checkpoint.Base{Leader: p.leader, Epoch: p.epoch, Used: j.coord.Used()}
+	err := ckptstore.WriteEntry(context.Background(), j.store, j.leader, ckptstore.Entry{JobID: jobID, Attempt: j.attempts, Base: &base})
+	if err == nil {
+		j.base = base
+	}
+	return err
 }
 
 func (j *jobmanager) findRestore(par []int, want *checkpoint.Manifest) (*plan, error) {
@@ -238,7 +338,7 @@ func (j *jobmanager) findRestore(par []int, want *checkpoint.Manifest) (*plan, e
 	}
 	j.w.Restores++
 	j.w.model.checkRestore(j, m)
-	p.epoch = m.Epoch
+	p.epoch, p.leader = m.Epoch, m.Leader
 	for v, id := range operators {
 		all, err := checkpoint.Redistribute(m.Operator(id), par[v])
 		if err != nil {
@@ -381,11 +481,11 @@ func (j *jobmanager) finished() {
 		return
 	}
 	closed := w.closed
-	_, err := j.ckpt.GC(context.Background(), j.leader, stream.Epoch(math.MaxUint64))
+	_, err := j.ckpt.Clean(context.Background(), j.leader, j.base)
 	switch {
 	case j.dead:
 	case errors.Is(err, ckptstore.ErrFenced):
-		j.crash("fenced")
+		j.crash(fenced)
 	case err != nil:
 		w.after(500, "clean up", j.finished)
 	case w.disk.leader() != j.epoch: // overtaken meanwhile: the next attempt will tell
@@ -395,7 +495,7 @@ func (j *jobmanager) finished() {
 		w.closed = true
 		for _, other := range w.jms {
 			if other != j {
-				other.crash("closing")
+				other.crash(closing)
 			}
 		}
 		for _, t := range w.tms {
@@ -521,7 +621,7 @@ func (j *jobmanager) onStorage(name string, f func() checkpoint.Event) {
 			switch e.(type) {
 			case checkpoint.Fenced:
 				j.w.Fenced++
-				j.crash("fenced")
+				j.crash(fenced)
 			case checkpoint.Written:
 				if j.w.oneIn(4) {
 					j.w.after(1, "collect garbage", j.collect)

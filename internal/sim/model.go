@@ -91,7 +91,7 @@ func (m *model) completed(j *jobmanager, c *checkpoint.Manifest) {
 	if l := m.w.disk.leader(); l != j.epoch {
 		m.w.violate("%s completes epoch %d as leader %d, and %d leads", j.id, c.Epoch, j.epoch, l)
 	}
-	// One that is late may lack what has been cleaned up since: nobody begins with it.
+	// One that is late may lack what has been cleaned up since: nobody begins with it, as the next leader has written down what it began with.
 	if m.best == nil || c.Newer(m.best) {
 		m.checkRestorable(c)
 		m.checkCut(c)
@@ -223,8 +223,11 @@ func (w *world) checkStep() {
 	lead := w.disk.leader()
 	for _, j := range w.jms {
 		if j.alive() && j.coord != nil && j.epoch == lead {
+			if c := j.coord.Latest(); c != nil {
+				w.model.checkRestorable(c) // whoever completed it
+			}
 			for _, c := range j.coord.Completed() {
-				if c.Leader == j.epoch { // the former leader may have been deleting others
+				if c.Leader == j.epoch { // the former leader may have been deleting older ones
 					w.model.checkRestorable(c)
 				}
 			}

@@ -45,6 +45,7 @@ func TestSeeds(t *testing.T) {
 		total.Restores += r.Restores
 		total.Leaders += r.Leaders
 		total.Fenced += r.Fenced
+		total.TakenOver += r.TakenOver
 		total.Faults += r.Faults
 		if r.Err != nil {
 			failed++
@@ -52,9 +53,9 @@ func TestSeeds(t *testing.T) {
 		}
 		return failed < 3
 	})
-	t.Logf("%d seeds: %d events, %d checkpoints, %d restores, %d leaders, %d of them fenced, %d faults",
-		n, total.Events, total.Completed, total.Restores, total.Leaders, total.Fenced, total.Faults)
-	if failed == 0 && (total.Completed < int(n) || total.Restores < int(n) || total.Fenced == 0) {
+	t.Logf("%d seeds: %d events, %d checkpoints, %d restores, %d leaders, %d of them fenced, %d that took over, %d faults",
+		n, total.Events, total.Completed, total.Restores, total.Leaders, total.Fenced, total.TakenOver, total.Faults)
+	if failed == 0 && (total.Completed < int(n) || total.Restores < int(n) || total.Fenced == 0 || total.TakenOver < int(n)) {
 		t.Error("too little happens for this to be a test")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,13 +36,14 @@ const (
 	RestoreOldest  Bug = "restore the oldest checkpoint"
 	ReadPastCut    Bug = "records after the barrier are in the snapshot"
 	KeepFinalAlone Bug = "a task finishes before its last part is complete"
+	WallClock      Bug = "deadlines go by the time of day"
 )
 
 // Bugs lists them.
 func Bugs() []Bug {
 	return []Bug{
 		AckEarly, CommitAborted, CommitAtOnce, DeleteByAge, IgnoreLeaders, NoAlignment, NoRecommit, ReuseEpochs, ForgetFiles, RestoreOldest,
-		ReadPastCut, KeepFinalAlone,
+		ReadPastCut, KeepFinalAlone, WallClock,
 	}
 }
 
@@ -53,6 +55,10 @@ const (
 	traceMax  = 50
 	// closingMS is more than anything takes that is on its way to storage.
 	closingMS = 20_000
+	// lapseMS is for how long a standby watches a lease stand still: sometimes less than a slow renewal takes.
+	lapseMS = 2000
+	// yearMS is by how much clocks are off that nobody has set.
+	yearMS = 365 * 24 * 3600 * 1000
 	// nestMax bounds how many slow storage operations overlap.
 	nestMax = 3
 )
@@ -62,7 +68,7 @@ type Result struct {
 	Seed   uint64
 	Events int
 	// Completed, Restores, Leaders and Fenced count what happened, to know that faults did happen.
-	Completed, Restores, Leaders, Fenced, Faults int
+	Completed, Restores, Leaders, Fenced, TakenOver, Faults int
 	// Hash is of all that happened: equal seeds have equal ones.
 	Hash uint64
 	// Err is the violation, with the last events; nil for none.
@@ -257,12 +263,19 @@ func (w *world) fault() {
 	w.Faults++
 	tm := w.tms[w.rng.IntN(len(w.tms))]
 	jm := w.jms[len(w.jms)-1]
+	if lead := w.leading(); lead != nil && w.oneIn(2) {
+		jm = lead
+	}
 	switch w.rng.IntN(9) {
 	case 0, 1:
 		tm.crash()
 	case 2:
 		if jm.alive() {
-			jm.crash("killed")
+			if w.oneIn(3) {
+				jm.stop()
+			} else {
+				jm.crash("killed")
+			}
 			w.after(w.between(10, 3000), "start jobmanager", w.startJobManager)
 		}
 	case 3: // another leads while the old one lives on
@@ -284,10 +297,23 @@ func (w *world) fault() {
 		w.partition(tm.id, w.tms[w.rng.IntN(len(w.tms))].id)
 	case 7:
 		jm.offset += w.between(-20_000, 20_000)
+		if w.oneIn(3) {
+			jm.offset += w.between(-50, 50) * yearMS
+		}
 		w.note("clock of %s jumps to %+d ms", jm.id, jm.offset)
 	case 8: // one task fails by itself
 		tm.failSome()
 	}
+}
+
+// leading is the one that leads, nil if it is gone.
+func (w *world) leading() *jobmanager {
+	epoch := w.disk.leader()
+	i := slices.IndexFunc(w.jms, func(j *jobmanager) bool { return j.alive() && j.epoch == epoch && epoch > 0 })
+	if i < 0 {
+		return nil
+	}
+	return w.jms[i]
 }
 
 func (w *world) partition(a, b string) {

@@ -72,14 +72,16 @@ func TestDamagedCheckpointIsPassedOver(t *testing.T) {
 	// Long enough for the damage to be done and the process to be killed between two of them.
 	job := strings.Replace(recoveryJob, "'500 ms'", "'4 s'", 1)
 	id := c.submit(job, "-p", "2", "-D", "REDIS_URL="+rds.URL(), "-D", "OUT="+t.TempDir())
+	damaged := 0
 	for i, damage := range []func(dir string, epoch int){
 		func(dir string, epoch int) { flip(t, filepath.Join(dir, "shared", fmt.Sprintf("%020d", epoch), "*")) },
 		func(dir string, epoch int) { flip(t, filepath.Join(dir, fmt.Sprintf("chk-%d", epoch), "manifest")) },
 	} {
-		before := c.newest(id, "chk-*")
+		before := max(c.newest(id, "chk-*"), damaged) // it is removed, and its number used up
 		await(t, "two more checkpoints", func() bool { return c.newest(id, "chk-*") >= before+2 })
 		epoch := c.newest(id, "chk-*")
 		damage(filepath.Join(c.checkpoints, id), epoch)
+		damaged = epoch
 		c.managers[i].signal(syscall.SIGKILL)
 		<-c.managers[i].done
 		c.addTaskManager(2)

@@ -39,6 +39,8 @@ type Entry struct {
 	Parallelism int               `json:"parallelism,omitempty"`
 	// Savepoint is where the job began, "" for nowhere.
 	Savepoint string `json:"savepoint,omitempty"`
+	// Base is what the attempt goes on from, nil if an older program wrote the entry.
+	Base *checkpoint.Base `json:"base,omitempty"`
 	// SubmittedMS is the jobmanager's time.
 	SubmittedMS int64 `json:"submittedMS"`
 }
@@ -102,12 +104,12 @@ func RemoveEntry(ctx context.Context, root blob.Store, l *Leader, jobID string) 
 
 // SkippedEntry is an object of the catalogue that cannot be used, and stays.
 type SkippedEntry struct {
-	Name string
-	Err  error
+	Name, JobID string
+	Err         error
 }
 
 // Entries are the jobs that have not ended, in the order of their submission. Of a job that has several entries the newest readable one
-// counts. One that cannot be read now, though it may later, is an error.
+// counts, unless a newer one cannot be read now, though it may later: then there is none. A job that is skipped keeps no other from being found.
 func Entries(ctx context.Context, root blob.Store) ([]Entry, []SkippedEntry, error) {
 	infos, err := root.List(ctx, jobsDir)
 	if err != nil {
@@ -115,19 +117,23 @@ func Entries(ctx context.Context, root blob.Store) ([]Entry, []SkippedEntry, err
 	}
 	var entries []Entry
 	var skipped []SkippedEntry
+	done := ""
 	for _, i := range slices.Backward(infos) { // the newest of each job first
 		id, _, ok := strings.Cut(strings.TrimPrefix(i.Name, jobsDir), "/")
-		if !ok || len(entries) > 0 && entries[len(entries)-1].JobID == id {
+		if !ok || id == done {
 			continue
 		}
 		e, err := readEntry(ctx, root, i.Name)
-		switch {
-		case err == nil:
+		if ctx.Err() != nil {
+			return nil, nil, fmt.Errorf("read jobs: %w", ctx.Err())
+		}
+		if err != nil {
+			skipped = append(skipped, SkippedEntry{i.Name, id, err})
+		} else {
 			entries = append(entries, e)
-		case unusable(err):
-			skipped = append(skipped, SkippedEntry{i.Name, err})
-		default:
-			return nil, nil, fmt.Errorf("read job: %w", err)
+		}
+		if err == nil || !unusable(err) {
+			done = id
 		}
 	}
 	slices.SortStableFunc(entries, func(a, b Entry) int {

@@ -4,12 +4,14 @@
 // Below the root, which all jobmanagers and taskmanagers of a cluster share:
 //
 //	leader/<20 digits>                       one for each jobmanager that ever led (the last few)
+//	leader/<20 digits>.lease, leader/standby-<id>
+//	                                         that the leader lives, and who stands by
 //	jobs/<job>/<leader>-<attempt>            what a job that has not ended is planned from
 //	<job>/shared/<epoch, 20 digits>/<file>   state files, in the directory of the epoch that uploaded them
 //	<job>/chk-<epoch>/manifest               what makes a checkpoint
 //	<savepoint>/manifest, <savepoint>/state/<file>
 //
-// Nothing is ever overwritten. A manifest is written last and removed first, so that at every moment, crashes included, what a manifest lists
+// Nothing but a lease is ever overwritten. A manifest is written last and removed first, so that at every moment, crashes included, what a manifest lists
 // is there; what no manifest lists is an orphan, which GC removes.
 package ckptstore
 
@@ -18,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -285,23 +288,38 @@ func (l *listing) complete(m *checkpoint.Manifest) error {
 
 // Delete does what the coordinator's Delete says: manifests first, then files. l must lead.
 func (s *Store) Delete(ctx context.Context, l *Leader, d checkpoint.Delete) error {
-	if err := l.Check(ctx); err != nil {
-		return fmt.Errorf("delete checkpoints: %w", err)
-	}
+	names := make([]string, 0, len(d.Epochs)+len(d.Files))
 	for _, e := range d.Epochs {
-		if err := s.blob.Delete(ctx, manifestName(e)); err != nil {
-			return fmt.Errorf("delete epoch %d: %w", e, err)
-		}
+		names = append(names, manifestName(e))
 	}
 	for _, path := range d.Files {
 		if _, ok := fileEpoch(path); !ok {
 			return fmt.Errorf("delete state: %s is no file of state", path)
 		}
-		if err := s.blob.Delete(ctx, path); err != nil {
-			return fmt.Errorf("delete state: %w", err)
-		}
+		names = append(names, path)
+	}
+	if _, err := s.remove(ctx, l, names); err != nil {
+		return fmt.Errorf("delete checkpoints: %w", err)
 	}
 	return nil
+}
+
+// checkEvery is after how many deletions a leader looks whether it still is.
+const checkEvery = 16
+
+// remove deletes in order, as long as l leads, and returns how many it has.
+func (s *Store) remove(ctx context.Context, l *Leader, names []string) (int, error) {
+	for i, name := range names {
+		if i%checkEvery == 0 {
+			if err := l.Check(ctx); err != nil {
+				return i, err
+			}
+		}
+		if err := s.blob.Delete(ctx, name); err != nil {
+			return i, err
+		}
+	}
+	return len(names), nil
 }
 
 // GC removes what crashes, aborted checkpoints and failed deletions have left behind, and returns the names: files of state that epochs up
@@ -309,6 +327,15 @@ func (s *Store) Delete(ctx context.Context, l *Leader, d checkpoint.Delete) erro
 // files is dead. Before they run (after a restart, a change of leaders) it is stream.Epoch(math.MaxUint64), and manifests that
 // are torn, damaged or lack files go, too; those of an unknown version stay, with all files. l must lead.
 func (s *Store) GC(ctx context.Context, l *Leader, upTo stream.Epoch) ([]string, error) {
+	return s.collect(ctx, l, upTo, func(*checkpoint.Manifest) bool { return false })
+}
+
+// Clean is GC before an attempt runs, once its base is written down: what was completed late goes, too.
+func (s *Store) Clean(ctx context.Context, l *Leader, base checkpoint.Base) ([]string, error) {
+	return s.collect(ctx, l, stream.Epoch(math.MaxUint64), func(m *checkpoint.Manifest) bool { return base.Void(l.Epoch(), m) })
+}
+
+func (s *Store) collect(ctx context.Context, l *Leader, upTo stream.Epoch, void func(*checkpoint.Manifest) bool) ([]string, error) {
 	all, err := s.list(ctx)
 	if err != nil {
 		return nil, err
@@ -317,6 +344,10 @@ func (s *Store) GC(ctx context.Context, l *Leader, upTo stream.Epoch) ([]string,
 	var remove []string
 	for _, e := range all.manifests {
 		m, err := s.Load(ctx, e)
+		if err == nil && void(m) {
+			remove = append(remove, manifestName(e))
+			continue
+		}
 		if err == nil {
 			if err = all.complete(m); err == nil {
 				m.Files(func(f *checkpoint.File) { used[f.Path] = true })
@@ -345,30 +376,59 @@ func (s *Store) GC(ctx context.Context, l *Leader, upTo stream.Epoch) ([]string,
 		}
 	}
 	slices.Sort(orphans)
-	if err := l.Check(ctx); err != nil {
-		return nil, fmt.Errorf("clean up after job %s: %w", s.job, err)
+	// Manifests first. A leader that has nothing to remove is to know, too, that it leads no more.
+	remove = append(remove, orphans...)
+	n, err := s.remove(ctx, l, remove)
+	if err == nil && n == 0 {
+		err = l.Check(ctx)
 	}
-	for i, name := range append(remove, orphans...) {
-		if err := s.blob.Delete(ctx, name); err != nil {
-			return append(remove, orphans...)[:i], fmt.Errorf("clean up after job %s: %w", s.job, err)
-		}
+	if err != nil {
+		return remove[:n], fmt.Errorf("clean up after job %s: %w", s.job, err)
 	}
-	return append(remove, orphans...), nil
+	return remove, nil
 }
 
 // RemoveAll deletes everything of the job, manifests first: after it has ended, and its checkpoints are not to be kept. l must lead.
 func (s *Store) RemoveAll(ctx context.Context, l *Leader) error {
-	if err := l.Check(ctx); err != nil {
-		return fmt.Errorf("remove checkpoints of job %s: %w", s.job, err)
-	}
 	for _, prefix := range []string{"chk-", ""} {
 		infos, err := s.blob.List(ctx, prefix)
-		for i := 0; err == nil && i < len(infos); i++ {
-			err = s.blob.Delete(ctx, infos[i].Name)
+		var names []string
+		for _, i := range infos {
+			names = append(names, i.Name)
+		}
+		if err == nil {
+			_, err = s.remove(ctx, l, names)
 		}
 		if err != nil {
 			return fmt.Errorf("remove checkpoints of job %s: %w", s.job, err)
 		}
 	}
 	return nil
+}
+
+// Jobs lists the jobs that have state or checkpoints below root: those whose IDs isJob accepts, as savepoints may be there, too.
+func Jobs(ctx context.Context, root blob.Store, isJob func(id string) bool) ([]string, error) {
+	infos, err := root.List(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	var ids []string
+	for _, i := range infos {
+		id, rest, _ := strings.Cut(i.Name, "/")
+		if (strings.HasPrefix(rest, "shared/") || strings.HasPrefix(rest, "chk-")) && isJob(id) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// Without returns f without what came too late for the job of the entry.
+func (f *Found) Without(e *Entry) *Found {
+	if e.Base == nil {
+		return f
+	}
+	out := *f
+	out.Used = max(f.Used, e.Base.Used)
+	out.Manifests = slices.DeleteFunc(slices.Clone(f.Manifests), func(m *checkpoint.Manifest) bool { return e.Base.Void(e.Leader, m) })
+	return &out
 }
