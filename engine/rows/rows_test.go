@@ -163,10 +163,14 @@ func (w *world) drop(ns int64) {
 // TestAgainstModel adds, removes, reads, spills, restores and drops at random. There are enough removals for compactions.
 func TestAgainstModel(t *testing.T) {
 	for seed := range uint64(12) {
-		w := newWorld(t, []int64{1, 64 << 10, 0}[seed%3], seed%2 == 0)
+		w := newWorld(t, []int64{1, 256 << 10, 0}[seed%3], seed%2 == 0)
 		rng := rand.New(rand.NewPCG(seed, 5))
+		keys, values := 40, 30
+		if seed%4 == 3 {
+			keys, values = 6, 4
+		}
 		for i := range 6000 {
-			ns, in, k, v := int64(rng.IntN(2)), rng.IntN(2), int64(rng.IntN(40)), fmt.Sprintf("v%02d", rng.IntN(30))
+			ns, in, k, v := int64(rng.IntN(2)), rng.IntN(2), int64(rng.IntN(keys)), fmt.Sprintf("v%02d", rng.IntN(values))
 			if seed%3 != 0 {
 				ns = 0
 			}
@@ -177,6 +181,7 @@ func TestAgainstModel(t *testing.T) {
 				w.remove(ns, in, k, v)
 			case n < 97:
 				w.check(ns, in, k)
+			case seed%4 == 3: // nothing but removals makes room
 			case i%101 == 0:
 				w.restore()
 			case i%211 == 0:
