@@ -44,7 +44,7 @@ func pages(t *testing.T, below ...string) []*page {
 			switch {
 			case err != nil:
 				return err
-			case d.IsDir() && (d.Name() == "testdata" || d.Name() == "bin" || len(d.Name()) > 1 && d.Name()[0] == '.' && d.Name() != ".."):
+			case d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "bin" || len(d.Name()) > 1 && d.Name()[0] == '.' && d.Name() != ".."):
 				return fs.SkipDir
 			case d.IsDir() || filepath.Ext(p) != ".md":
 				return nil
