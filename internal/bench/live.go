@@ -62,7 +62,7 @@ func (r *run) mqtt(ctx context.Context, job *streamJob, res *Result) (err error)
 		return err
 	}
 	res.speed(m.Events, m.Elapsed, m.CPU)
-	res.Rows, res.PeakBytes, res.Lost = m.Rows, m.PeakBytes, m.lost
+	res.Rows, res.PeakBytes, res.Lost, res.AllocsPerEvent = m.Rows, m.PeakBytes, m.lost, m.AllocsPerEvent
 	res.ServerCPUNanosPerEvent = float64(m.serverCPU) / float64(max(m.Events, 1))
 	res.Checkpoints, res.CheckpointMS, res.CheckpointBytes = m.Checkpoints, float64(m.CheckpointTime)/1e6, m.CheckpointBytes
 	if err := l.clean(ctx, m, res); err != nil || res.Status != StatusOK {
@@ -147,7 +147,7 @@ func (l *live) burst(ctx context.Context, what string, count, rate int64, res *R
 	l.next++
 	topic := liveTopic + "/" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36) // what is left of an earlier one has another
 	ph := &Phase{
-		File: l.job.name + ".sql", Parallelism: l.Parallelism, Sums: true, Checkpoint: l.Checkpoint, Profile: l.profile(strconv.Itoa(l.next)),
+		File: l.job.name + ".sql", Parallelism: l.Parallelism, Sums: true, Expected: count, Checkpoint: l.Checkpoint, Profile: l.profile(strconv.Itoa(l.next)),
 		Script: fmt.Sprintf(readingsTable, fmt.Sprintf("'connector' = 'mqtt', 'url' = '%s', 'topic' = '%s/#', 'format' = 'json'", l.url, topic)) + l.job.sql,
 	}
 	base := time.Now().UnixMilli()

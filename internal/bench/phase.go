@@ -7,9 +7,11 @@ import (
 // Phase is one job of a case, as a worker runs it.
 type Phase struct {
 	File, Script string
-	Parallelism  int
-	// Events is how many the sources have; 0: the job runs until it is stopped.
-	Events int64
+	// More are scripts of jobs that run beside it, as long as it does. They are counted together.
+	More        []string
+	Parallelism int
+	// Events is how many the sources have; 0: the job runs until it is stopped. Expected is how many are to come then, to know when it is warm.
+	Events, Expected int64
 	// Adapt names a connector whose tables get Options over those of the script.
 	Adapt   string
 	Options map[string]string

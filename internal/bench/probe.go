@@ -23,9 +23,9 @@ type probe struct {
 	sinkRows   atomic.Int64
 	// begin is when the first row was asked for, unix ns, 0 before; firstOut when the first one came out.
 	begin, firstOut atomic.Int64
-	// connected is closed when a source has reached its outside system.
+	// connected is closed when the sources of all jobs have reached their outside system; reached counts them.
 	connected chan struct{}
-	once      sync.Once
+	reached   atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -82,7 +82,7 @@ func (p *probe) read(rows int64) {
 	if p.phase.Events == 0 { // a stream that does not end is over when no more comes
 		p.passed()
 	}
-	quarter := p.phase.Events / 4
+	quarter := max(p.phase.Events, p.phase.Expected) / 4
 	if quarter > 0 && n >= quarter && n-rows < quarter {
 		p.mu.Lock()
 		p.mu.warm, p.mu.warmRows = allocated(), n
@@ -99,8 +99,11 @@ func (p *probe) sourceEnded() {
 
 // connectors are the built-in ones with the probe that current points to between them and the job. The sink that keeps nothing
 // counts, and reads every value where the phase asks for a checksum.
-func connectors(current *atomic.Pointer[probe]) map[string]*op.Connector {
+func connectors(current *atomic.Pointer[probe], more []*op.Connector) map[string]*op.Connector {
 	out := all.Connectors()
+	for _, c := range more {
+		out[c.Name] = c
+	}
 	for name, c := range out {
 		if c.NewSource == nil || c.Splits == nil {
 			continue
@@ -147,9 +150,14 @@ type probedSource struct {
 
 func (s *probedSource) Open(ctx *op.Context, splits []op.Split) error {
 	inner := *ctx
+	var once sync.Once
 	inner.Health = func(component string, err error) {
 		if err == nil {
-			s.p.once.Do(func() { close(s.p.connected) })
+			once.Do(func() {
+				if s.p.reached.Add(1) == int64(len(s.p.phase.More)+1) {
+					close(s.p.connected)
+				}
+			})
 		}
 		ctx.Health(component, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bramble-stream/bramble/engine/client"
+	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/internal/app"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
@@ -39,12 +40,12 @@ type Runner struct {
 	group   *errgroup.Group
 }
 
-// StartRunner starts a cluster. Close ends it.
-func StartRunner(ctx context.Context, size ClusterSize) (*Runner, error) {
+// StartRunner starts a cluster, with further connectors beside the built-in ones. Close ends it.
+func StartRunner(ctx context.Context, size ClusterSize, more ...*op.Connector) (*Runner, error) {
 	r := &Runner{size: size}
 	cluster, err := app.NewCluster(app.ClusterConfig{
 		TaskManagers: size.TaskManagers, Slots: size.Slots, MemoryBytes: size.MemoryBytes, HTTPPort: serve.Off, MetricsPort: serve.Off,
-		DataDir: size.Dir + "/state", CheckpointDir: "file://" + size.Dir + "/checkpoints", Connectors: connectors(&r.current), Log: slog.New(slog.DiscardHandler),
+		DataDir: size.Dir + "/state", CheckpointDir: "file://" + size.Dir + "/checkpoints", Connectors: connectors(&r.current, more), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -71,6 +72,9 @@ func (r *Runner) Mark() {
 	if p == nil {
 		return
 	}
+	p.mu.Lock()
+	p.mu.end = allocated()
+	p.mu.Unlock()
 	m := p.result()
 	p.mu.Lock()
 	p.mu.marked = m
@@ -93,26 +97,32 @@ func (r *Runner) Run(ctx context.Context, ph *Phase, stop <-chan struct{}, conne
 		"execution.checkpointing.interval": fmt.Sprintf("%d ms", ph.Checkpoint.Milliseconds()),
 	}}
 	submitted := time.Now()
-	id, _, err := r.cl.Submit(ctx, script, "")
-	if errors.Is(err, client.ErrInvalid) {
-		return nil, &RefusedError{err.Error()}
+	var ids []string
+	for _, text := range append([]string{ph.Script}, ph.More...) {
+		script.Text = text
+		id, _, err := r.cl.Submit(ctx, script, "")
+		if errors.Is(err, client.ErrInvalid) {
+			return nil, &RefusedError{err.Error()}
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := r.follow(ctx, p, id, stop, connected, progress); err != nil {
+	if err := r.follow(ctx, p, ids, stop, connected, progress); err != nil {
 		return nil, err
 	}
 	m := p.result()
 	p.mu.Lock()
 	if k := p.mu.marked; k != nil {
 		m.Events, m.Elapsed, m.CPU, m.PeakBytes = k.Events, k.Elapsed, k.CPU, k.PeakBytes
+		m.AllocsPerEvent, m.AllocBytesPerEvent = k.AllocsPerEvent, k.AllocBytesPerEvent
 	}
 	p.mu.Unlock()
 	if out := p.firstOut.Load(); out != 0 {
 		m.Startup = time.Unix(0, out).Sub(submitted)
 	}
-	return m, r.details(ctx, id, m)
+	return m, r.details(ctx, ids[0], m)
 }
 
 // RefusedError says that the planner does not take a script, and why.
@@ -122,12 +132,12 @@ func (e *RefusedError) Error() string { return e.Reason }
 
 const lookEvery = 100 * time.Millisecond
 
-// follow waits for the end of the job, and ends it when it is to stop.
-func (r *Runner) follow(ctx context.Context, p *probe, id string, stop <-chan struct{}, connected func(), progress func(int64)) error {
+// follow waits for the end of the first job, and ends all when they are to stop.
+func (r *Runner) follow(ctx context.Context, p *probe, ids []string, stop <-chan struct{}, connected func(), progress func(int64)) error {
 	ended := make(chan error, 1)
 	var last *pb.WatchJobResponse
 	go func() {
-		ended <- r.cl.Watch(ctx, id, func(u *pb.WatchJobResponse) bool {
+		ended <- r.cl.Watch(ctx, ids[0], func(u *pb.WatchJobResponse) bool {
 			last = u
 			return true
 		})
@@ -152,11 +162,12 @@ func (r *Runner) follow(ctx context.Context, p *probe, id string, stop <-chan st
 				progress(p.sourceRows.Load())
 			}
 		case <-stop:
-			_, _, err := r.cl.Cancel(ctx, id)
-			if err != nil && !errors.Is(err, client.ErrState) {
-				return err
-			}
 			stop = nil
+			for _, id := range ids {
+				if _, _, err := r.cl.Cancel(ctx, id); err != nil && !errors.Is(err, client.ErrState) {
+					return err
+				}
+			}
 		}
 	}
 }
