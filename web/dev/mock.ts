@@ -1,12 +1,12 @@
-// A made-up cluster behind the jobmanager's HTTP API, to work on the dashboard without one: node build.mjs --dev [PORT]. With ?empty, ?readonly
-// or ?token in the page's address the cluster is empty, changes nothing, or asks for a token (any but "wrong" will do).
+// A made-up cluster behind the jobmanager's HTTP API, to work on the dashboard without one: node build.mjs --dev [PORT]. With ?empty, ?many, ?readonly
+// or ?token in the page's address the cluster is empty, has fifty jobs of twenty vertices, changes nothing, or asks for a token (any but "wrong" will do).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { readFileSync, existsSync } from 'node:fs'
 
 const port = Number(process.argv[2]) || 8099
 const started = Date.now() - 3 * 3600_000
 const types: Record<string, string> = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' }
-const mode = { empty: false, readonly: false, token: false, down: false }
+const mode = { empty: false, many: false, readonly: false, token: false, down: false }
 
 const wave = (period: number, phase = 0) => 0.5 + 0.5 * Math.sin(Date.now() / period + phase)
 const noisy = (n: number) => n * (0.95 + Math.random() * 0.1)
@@ -41,6 +41,14 @@ function vertex(id: string, name: string, operators: [string, string, string?][]
 
 const window10 = 'SELECT sensor, window_start, window_end, COUNT(*), AVG(`value`), MIN(`value`), MAX(`value`)\nFROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL \'10\' SECOND))\nGROUP BY sensor, window_start, window_end'
 
+// wide is a graph of twenty vertices, four of them joined, with links that skip layers.
+function wide() {
+  const name = (i: number) => (i < 4 ? `source-${i}` : i > 16 ? `sink-${i}` : `step-${i}`)
+  const vertices = Array.from({ length: 20 }, (_, i) => vertex(`w${i}`, name(i), [[i < 4 ? `Source: ${name(i)}` : `GroupAggregate ${i}`, i < 4 ? 'source' : 'group'], [i > 16 ? `Sink: ${name(i)}` : 'Calc', i > 16 ? 'sink' : 'calc']], 2, (i % 10) / 10, i === 9 ? 0.7 : 0, 1000 * i, 900 * i))
+  const edges = Array.from({ length: 16 }, (_, i) => [{ source: `w${i}`, target: `w${i + 4}`, kind: 'hash', recordsPerSecond: 1000 * i }, ...(i % 3 === 0 && i < 8 ? [{ source: `w${i}`, target: `w${i + 9}`, kind: 'broadcast', recordsPerSecond: 3 }] : [])]).flat()
+  return { vertices, edges }
+}
+
 function graph() {
   const r = 1200 + 300 * wave(9000)
   return {
@@ -54,13 +62,15 @@ function graph() {
   }
 }
 
-const summaries = () => (mode.empty ? [] : [
+const many = () => Array.from({ length: 50 }, (_, i) => [`${i}`.padStart(32, 'f'), `job-${i}`, 'RUNNING', 1000 + i, i % 7, i, 0] as const)
+
+const summaries = () => (mode.empty ? [] : mode.many ? many() : [
   ['a3f0c1d29b7e4c5f8a1b2c3d4e5f6071', 'sensors', 'RUNNING', 1372, 0, 132, 14], ['b11', 'nexmark-q5', 'RUNNING', 48_200, 2, 0, 0], ['c22', 'home-assistant', 'RESTARTING', 0, 7, 3, 0], ['d33', 'files', 'FINISHED', 0, 0, 0, 0], ['e44', 'redis', 'FAILED', 0, 3, 0, 1],
-].map(([id, name, state, r, restarts, late, bad]) => ({
+] as const).map(([id, name, state, r, restarts, late, bad]) => ({
   id, name, state, startedAt: started + 60_000, endedAt: state === 'FINISHED' || state === 'FAILED' ? Date.now() - 600_000 : null, durationMs: Date.now() - started, restarts, parallelism: 2, waitingReason: state === "RESTARTING" ? "4 slots are missing; start a taskmanager" : "",
   tasks: { running: state === 'RUNNING' ? 11 : state === 'RESTARTING' ? 3 : 0, total: 11 }, recordsInPerSecond: state === 'RUNNING' ? noisy(r as number) : null, recordsOutPerSecond: state === 'RUNNING' ? noisy((r as number) / 20) : null,
   busyRatio: state === 'RUNNING' ? 0.4 + 0.3 * wave(4000) : null, backpressuredRatio: state === 'RUNNING' ? 0.05 : null, watermarkLagMs: state === 'RUNNING' ? 2300 : null, late, bad, lastCheckpointAt: Date.now() - (Date.now() % 10_000), checkpointsFailed: restarts ? 1 : 0,
-})))
+}))
 
 const cluster = () => ({
   version: 'v0.9.0', startedAt: started, leaderEpoch: 3, address: 'pi-kitchen:6123', checkpointDir: mode.empty ? null : 'file:///mnt/checkpoints', slotsTotal: mode.empty ? 0 : 12, slotsAvailable: mode.empty ? 0 : 3,
@@ -79,7 +89,7 @@ function job(id: string) {
     tasks: ['v1', 'v2', 'v3'].flatMap((v) => [0, 1].map((index) => ({ vertex: v, index, alignmentMs: index * 3, durationMs: 20 + index * 14, sizeBytes: 940_000, incrementBytes: 8000 }))),
   }))
   return {
-    ...s, script, cause: s.state === 'FAILED' ? 'redis redis://localhost:6379: connection refused' : null, ...(s.state === 'FINISHED' ? { vertices: [], edges: [] } : graph()),
+    ...s, script, cause: s.state === 'FAILED' ? 'redis redis://localhost:6379: connection refused' : null, ...(s.state === 'FINISHED' ? { vertices: [], edges: [] } : mode.many ? wide() : graph()),
     checkpoints: { interval: 10_000, counts: { completed: 1082, failed: 1, inProgress: 0, restored: 1 }, history },
     exceptions: s.restarts ? [{ at: Date.now() - 90_000, task: 'latest by sensor (2/4)', taskmanager: 'tm-attic-9b03', message: 'task latest by sensor (2/4): write sink "latest": redis redis://localhost:6379: dial tcp 127.0.0.1:6379: connection refused', root: 'dial tcp 127.0.0.1:6379: connection refused' }] : [],
     restartHistory: Array.from({ length: s.restarts as number }, (_, i) => ({ at: Date.now() - 90_000 * (i + 1), cause: 'dial tcp 127.0.0.1:6379: connection refused' })),

@@ -1,7 +1,7 @@
 // The shell: who is here, what is shown, and whether the jobmanager still talks to us.
 import { render } from 'preact'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { get, message, send, whenUnauthorized, type StreamState } from './api.ts'
+import { Failure, get, message, send, whenUnauthorized, type StreamState } from './api.ts'
 import { ago } from './format.ts'
 import { ConnectionContext, SessionContext, useNow, useRoute, type Connections } from './hooks.ts'
 import { ClusterPage } from './pages/cluster.tsx'
@@ -18,7 +18,7 @@ const sessionRetryMs = 3000
 
 function App() {
   const [session, setSession] = useState<Session>()
-  const [error, setError] = useState('')
+  const [error, setError] = useState<{ title: string; text: string }>()
   const [turn, setTurn] = useState(0)
   const ask = useCallback(() => setTurn((n) => n + 1), [])
   useEffect(() => whenUnauthorized(ask), [ask])
@@ -27,10 +27,11 @@ function App() {
     let timer = 0
     get<Session>('session', abort.signal).then((s) => {
       setSession(s)
-      setError('')
+      setError(undefined)
     }, (e) => {
       if (abort.signal.aborted) return
-      setError(message(e))
+      // One that stands by says who leads.
+      setError({ title: e instanceof Failure && e.status === 503 ? 'This jobmanager does not lead' : 'The jobmanager does not answer', text: message(e) })
       timer = window.setTimeout(ask, sessionRetryMs)
     })
     return () => {
@@ -38,7 +39,7 @@ function App() {
       clearTimeout(timer)
     }
   }, [turn])
-  if (!session) return <main id="main">{error ? <Empty title="The jobmanager does not answer"><p>{error}</p><Spinner label="Trying again" /></Empty> : <Spinner label="Connecting" />}</main>
+  if (!session) return <main id="main">{error ? <Empty title={error.title}><p>{error.text}</p><Spinner label="Trying again" /></Empty> : <Spinner label="Connecting" />}</main>
   if (session.needsToken && !session.authenticated) return <LoginPage version={session.version} onDone={ask} />
   return (
     <SessionContext.Provider value={session}>

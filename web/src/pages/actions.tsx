@@ -11,7 +11,7 @@ import { Command, Dialog, Fault, Field, Notice, Spinner } from '../ui.tsx'
 
 type Kind = 'savepoint' | 'stop' | 'cancel' | 'rescale' | 'restart'
 
-const labels: Record<Kind, string> = { savepoint: 'Savepoint', stop: 'Stop', rescale: 'Rescale', restart: 'Restart from…', cancel: 'Cancel' }
+const labels: Record<Kind, string> = { savepoint: 'Savepoint', stop: 'Stop', rescale: 'Rescale', restart: 'Restart', cancel: 'Cancel' }
 
 const readOnlyWhy = (s: Session) => `Read-only: ${s.readOnlyReason || 'this jobmanager shows everything and changes nothing'}.`
 
@@ -53,6 +53,9 @@ function Act({ job, action, session, onClick }: { job: Job; action: Kind; sessio
   return <button type="button" class={`button ${action === 'cancel' ? 'danger' : ''}`} disabled={!able} title={why} onClick={onClick}>{labels[action]}</button>
 }
 
+// savepoints are those that a job can start from, the newest first. Checkpoints are the job's own.
+const savepoints = (job: Job) => (job.checkpoints?.history ?? []).filter((h) => h.kind === 'savepoint' && h.state === 'completed' && h.path)
+
 interface Outcome {
   text: string
   path?: string | null
@@ -73,14 +76,13 @@ const titles: Record<Kind, (name: string) => string> = {
   stop: (n) => `Stop ${n} with a savepoint?`,
   cancel: (n) => `Cancel ${n}?`,
   rescale: (n) => `Rescale ${n}?`,
-  restart: (n) => `Restart ${n} from a savepoint?`,
+  restart: (n) => `Restart ${n}?`,
 }
 
 const confirms: Record<Kind, string> = { savepoint: 'Take a savepoint', stop: 'Stop the job', cancel: 'Cancel the job', rescale: 'Rescale', restart: 'Restart' }
 
 function ActionDialog({ job, action, onClose }: { job: Job; action: Kind; onClose: () => void }) {
-  const newest = job.checkpoints?.history?.find((h) => h.state === 'completed' && h.path)
-  const [values, setValues] = useState<Values>({ path: '', drain: false, parallelism: String(job.parallelism ?? 1), savepoint: newest?.path ?? '', nonRestored: false })
+  const [values, setValues] = useState<Values>({ path: '', drain: false, parallelism: String(job.parallelism ?? 1), savepoint: ended(job.state) ? (savepoints(job)[0]?.path ?? '') : '', nonRestored: false })
   const [doing, setDoing] = useState('')
   const [since, setSince] = useState(0)
   const [error, setError] = useState('')
@@ -159,19 +161,21 @@ function Form({ job, action, values, set, busy }: { job: Job; action: Kind; valu
 }
 
 function RestartForm({ job, values, set, busy, parallelism }: { job: Job; values: Values; set: (v: Partial<Values>) => void; busy: boolean; parallelism: JSX.Element }) {
-  const choices = (job.checkpoints?.history ?? []).filter((h) => h.state === 'completed' && h.path)
+  const over = ended(job.state)
+  const choices = savepoints(job)
+  const known = choices.some((h) => h.path === values.savepoint)
   return (
     <>
-      <p>{ended(job.state) ? 'The script is submitted again, with the state of a savepoint or checkpoint.' : 'This job is cancelled, then its script is submitted again with the state of a savepoint or checkpoint.'}</p>
+      <p>{over ? 'The script is submitted again, as a new job.' : values.savepoint ? 'This job is cancelled, then its script is submitted again, as a new job with the state of the savepoint. What came since is read again, if its sources still have it.' : 'This job is stopped with a savepoint, then its script is submitted again, as a new job that goes on from there.'}</p>
       {job.script?.includes('******') && <Notice tone="warn">The script shown here has its secrets blanked out. Start it from the file instead: <code>bramble submit --from-savepoint</code></Notice>}
-      {choices.length > 0 && (
-        <Field label="Known ones">
-          <select class="input" value={values.savepoint} disabled={busy} onChange={(e) => set({ savepoint: e.currentTarget.value })}>
-            {choices.map((h) => <option key={h.id} value={h.path!}>{h.kind} {h.id}, {duration(Date.now() - (h.triggeredAt ?? Date.now()))} old</option>)}
-          </select>
-        </Field>
-      )}
-      <Field label="Path"><input class="input mono" required value={values.savepoint} disabled={busy} onInput={(e) => set({ savepoint: e.currentTarget.value })} /></Field>
+      <Field label="Begin with">
+        <select class="input" value={values.savepoint === '' || known ? values.savepoint : 'other'} disabled={busy} onChange={(e) => set({ savepoint: e.currentTarget.value === 'other' ? 'file:///' : e.currentTarget.value })}>
+          <option value="">{over ? 'no state' : 'the state it has now'}</option>
+          {choices.map((h) => <option key={h.id} value={h.path!}>savepoint {h.id}, {duration(Date.now() - (h.triggeredAt ?? Date.now()))} old</option>)}
+          <option value="other">another savepoint</option>
+        </select>
+      </Field>
+      {values.savepoint !== '' && <Field label="Path of the savepoint"><input class="input mono" required value={values.savepoint} disabled={busy} onInput={(e) => set({ savepoint: e.currentTarget.value })} /></Field>}
       {parallelism}
       <label class="check"><input type="checkbox" checked={values.nonRestored} disabled={busy} onChange={(e) => set({ nonRestored: e.currentTarget.checked })} /><span>Leave out state that no operator takes.</span></label>
     </>
@@ -207,14 +211,19 @@ async function perform(job: Job, action: Kind, v: Values, step: (text: string) =
       await trigger('rescale', { parallelism: Number(v.parallelism) })
       return { text: `The job runs with parallelism ${v.parallelism}` }
     case 'restart': {
-      if (!ended(job.state)) {
+      let from = v.savepoint.trim()
+      if (!ended(job.state) && !from) {
+        step('Taking a savepoint and stopping')
+        from = (await trigger('stop', { savepointPath: null, drain: false })).path ?? ''
+        await end(job.id)
+      } else if (!ended(job.state)) {
         step('Cancelling the job')
         await trigger('cancel', {})
         await end(job.id)
       }
       step('Submitting it again')
       const { jobId } = await send<{ jobId: string }>('jobs', {
-        script: job.script, name: job.name, parallelism: Number(v.parallelism), fromSavepoint: v.savepoint.trim(), allowNonRestoredState: v.nonRestored, settings: {},
+        script: job.script, name: job.name, parallelism: Number(v.parallelism), fromSavepoint: from, allowNonRestoredState: v.nonRestored, settings: {},
       })
       return { text: 'The job was started', jobId }
     }

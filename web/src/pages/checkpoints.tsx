@@ -60,7 +60,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
 function Details({ job, h, names, readOnly }: { job: Job; h: Checkpoint; names: Map<string, string>; readOnly: boolean }) {
   return (
     <div class="stack" style={{ padding: '8px 0' }}>
-      {h.path && <div class="row"><Command text={h.path} />{h.state === 'completed' && job.script && !readOnly && <a class="button" href={`#/submit?from=${job.id}&savepoint=${encodeURIComponent(h.path)}`}>Start a job from this</a>}</div>}
+      {h.path && <div class="row"><Command text={h.path} />{h.kind === 'savepoint' && h.state === 'completed' && job.script && !readOnly && <a class="button" href={`#/submit?from=${job.id}&savepoint=${encodeURIComponent(h.path)}`}>Start a job from this</a>}</div>}
       {h.tasks?.length ? <ByTask tasks={h.tasks} names={names} /> : <p class="muted">Nothing is known of its tasks.</p>}
     </div>
   )

@@ -229,7 +229,7 @@ function OptionsForm({ options, set }: { options: Options; set: (o: Partial<Opti
           <Field label="Name"><input class="input" value={options.name} placeholder="as the script says" onInput={(e) => set({ name: e.currentTarget.value })} /></Field>
           <Field label="Parallelism"><input class="input" type="number" min={1} value={options.parallelism} placeholder="as the script says" onInput={(e) => set({ parallelism: e.currentTarget.value })} /></Field>
         </div>
-        <Field label="From a savepoint or checkpoint"><input class="input mono" value={options.savepoint} placeholder="file:///…" onInput={(e) => set({ savepoint: e.currentTarget.value })} /></Field>
+        <Field label="From a savepoint"><input class="input mono" value={options.savepoint} placeholder="file:///…" onInput={(e) => set({ savepoint: e.currentTarget.value })} /></Field>
         {options.savepoint && <label class="check"><input type="checkbox" checked={options.nonRestored} onChange={(e) => set({ nonRestored: e.currentTarget.checked })} /><span>Leave out state that no operator takes.</span></label>}
         <Field label="Variables and settings, one a line" hint="As with bramble submit -D: what ${…} in the script stands for."><textarea class="input mono" rows={3} value={options.variables} placeholder="MQTT_URL=tcp://localhost:1883" onInput={(e) => set({ variables: e.currentTarget.value })} /></Field>
       </div>
