@@ -85,7 +85,7 @@ func (e *NoLeaderError) Error() string { return strings.Join(e.Answers, "; ") }
 
 // Leader finds who leads. With one address that stands for one machine it is that one, unasked. hint is a further address, "" for none.
 func Leader(ctx context.Context, addresses []string, hint string) (string, error) {
-	known := expand(ctx, addresses)
+	known := expand(ctx, addresses, net.DefaultResolver.LookupIP)
 	if hint != "" && !slices.Contains(known, hint) {
 		known = append(known, hint)
 	} else if len(known) == 1 {
@@ -103,10 +103,12 @@ func Leader(ctx context.Context, addresses []string, hint string) (string, error
 }
 
 // Several says whether the addresses stand for more than one machine.
-func Several(ctx context.Context, addresses []string) bool { return len(expand(ctx, addresses)) > 1 }
+func Several(ctx context.Context, addresses []string) bool {
+	return len(expand(ctx, addresses, net.DefaultResolver.LookupIP)) > 1
+}
 
-// expand replaces a name that stands for several machines by their addresses, as a swarm's tasks.NAME does.
-func expand(ctx context.Context, addresses []string) []string {
+// expand replaces a name that stands for several machines by their addresses, as a swarm's tasks.NAME does. lookup is a resolver's LookupIP.
+func expand(ctx context.Context, addresses []string, lookup func(ctx context.Context, network, host string) ([]net.IP, error)) []string {
 	var out []string
 	for _, a := range addresses {
 		host, port, err := net.SplitHostPort(a)
@@ -115,7 +117,7 @@ func expand(ctx context.Context, addresses []string) []string {
 			continue
 		}
 		limited, cancel := context.WithTimeout(ctx, answerMax)
-		ips, err := net.DefaultResolver.LookupIP(limited, "ip", host)
+		ips, err := lookup(limited, "ip", host)
 		cancel()
 		// IPv4 and IPv6 addresses of one machine are one way each; the dialer knows how to choose.
 		v4 := slices.DeleteFunc(slices.Clone(ips), func(ip net.IP) bool { return ip.To4() == nil })

@@ -114,3 +114,33 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfSeveralMachines(t *testing.T) {
+	lookup := func(_ context.Context, _, host string) ([]net.IP, error) {
+		ips := map[string][]net.IP{
+			"tasks.jobmanager": {net.IPv4(10, 0, 1, 3), net.IPv4(10, 0, 1, 2)},
+			"pi1":              {net.IPv4(192, 168, 0, 5), net.ParseIP("fd00::5")},
+			"six":              {net.ParseIP("fd00::6"), net.ParseIP("fd00::7")},
+		}[host]
+		if ips == nil {
+			return nil, errors.New("no such host")
+		}
+		return ips, nil
+	}
+	for in, want := range map[string][]string{
+		"tasks.jobmanager:6123": {"10.0.1.2:6123", "10.0.1.3:6123"},
+		"pi1:6123":              {"pi1:6123"}, // one machine, whichever way
+		"six:1":                 {"[fd00::6]:1", "[fd00::7]:1"},
+		"unknown:1":             {"unknown:1"}, // whoever connects says so
+		"localhost:1":           {"localhost:1"},
+		"10.0.0.1:1,pi1:2":      {"10.0.0.1:1", "pi1:2"},
+	} {
+		addresses, err := Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := expand(t.Context(), addresses, lookup); !slices.Equal(got, want) {
+			t.Errorf("%s stands for %v, want %v", in, got, want)
+		}
+	}
+}
