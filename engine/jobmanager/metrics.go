@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/serve"
 )
 
 // scrapeMax is how long a scrape waits for the loop.
@@ -28,12 +29,26 @@ var (
 	descCheckpointSize     = prometheus.NewDesc("bramble_checkpoint_size_bytes", "The size of the latest completed checkpoint.", jobLabels, nil)
 	descCheckpointLast     = prometheus.NewDesc("bramble_checkpoint_last_completed_timestamp_seconds", "When the latest completed checkpoint ended.", jobLabels, nil)
 
-	flinkTaskManagers   = prometheus.NewDesc("flink_jobmanager_numRegisteredTaskManagers", "Flink's name of bramble_jobmanager_taskmanagers.", nil, nil)
-	flinkSlots          = prometheus.NewDesc("flink_jobmanager_taskSlotsTotal", "Flink's name of bramble_jobmanager_slots_total.", nil, nil)
-	flinkSlotsAvailable = prometheus.NewDesc("flink_jobmanager_taskSlotsAvailable", "Flink's name of bramble_jobmanager_slots_available.", nil, nil)
-	flinkRunningJobs    = prometheus.NewDesc("flink_jobmanager_numRunningJobs", "Jobs that have not ended.", nil, nil)
-	flinkUptime         = prometheus.NewDesc("flink_jobmanager_job_uptime", "How long the job has been running, milliseconds.", jobLabels, nil)
-	flinkRestarts       = prometheus.NewDesc("flink_jobmanager_job_numRestarts", "Flink's name of bramble_job_restarts_total.", jobLabels, nil)
+	flinkTaskManagers       = prometheus.NewDesc("flink_jobmanager_numRegisteredTaskManagers", "Flink's name of bramble_jobmanager_taskmanagers.", nil, nil)
+	flinkSlots              = prometheus.NewDesc("flink_jobmanager_taskSlotsTotal", "Flink's name of bramble_jobmanager_slots_total.", nil, nil)
+	flinkSlotsAvailable     = prometheus.NewDesc("flink_jobmanager_taskSlotsAvailable", "Flink's name of bramble_jobmanager_slots_available.", nil, nil)
+	flinkRunningJobs        = prometheus.NewDesc("flink_jobmanager_numRunningJobs", "Jobs that have not ended.", nil, nil)
+	flinkUptime             = prometheus.NewDesc("flink_jobmanager_job_uptime", "How long the job has been running, milliseconds.", jobLabels, nil)
+	flinkCheckpointDuration = prometheus.NewDesc("flink_jobmanager_job_lastCheckpointDuration", "How long the latest completed checkpoint took, milliseconds.", jobLabels, nil)
+	flinkCheckpointSize     = prometheus.NewDesc("flink_jobmanager_job_lastCheckpointSize", "Flink's name of bramble_checkpoint_size_bytes.", jobLabels, nil)
+	flinkCheckpointFullSize = prometheus.NewDesc("flink_jobmanager_job_lastCheckpointFullSize", "Flink's name of bramble_checkpoint_size_bytes.", jobLabels, nil)
+	flinkCheckpointsDone    = prometheus.NewDesc("flink_jobmanager_job_numberOfCompletedCheckpoints", "Checkpoints that have completed.", jobLabels, nil)
+	flinkCheckpointsFailed  = prometheus.NewDesc("flink_jobmanager_job_numberOfFailedCheckpoints", "Checkpoints that have failed.", jobLabels, nil)
+	flinkCheckpointsAll     = prometheus.NewDesc("flink_jobmanager_job_totalNumberOfCheckpoints", "Checkpoints that have completed or failed.", jobLabels, nil)
+
+	flinkCPULoad  = prometheus.NewDesc("flink_jobmanager_Status_JVM_CPU_Load", "Share of the machine's cores that the process takes.", nil, nil)
+	flinkHeapUsed = prometheus.NewDesc("flink_jobmanager_Status_JVM_Memory_Heap_Used", "Objects of Go's heap, bytes.", nil, nil)
+	flinkHeapMax  = prometheus.NewDesc("flink_jobmanager_Status_JVM_Memory_Heap_Max", "Go's memory limit, bytes; -1 without one.", nil, nil)
+	flinkThreads  = prometheus.NewDesc("flink_jobmanager_Status_JVM_Threads_Count", "Goroutines.", nil, nil)
+	flinkGCCount  = prometheus.NewDesc("flink_jobmanager_Status_JVM_GarbageCollector_All_Count", "Garbage collections.", nil, nil)
+	flinkGCTime   = prometheus.NewDesc("flink_jobmanager_Status_JVM_GarbageCollector_All_Time", "Time stopped for them, milliseconds.", nil, nil)
+
+	flinkRestarts = prometheus.NewDesc("flink_jobmanager_job_numRestarts", "Flink's name of bramble_job_restarts_total.", jobLabels, nil)
 )
 
 // collector asks the loop at each scrape.
@@ -107,6 +122,7 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(flinkSlots, float64(total))
 			gauge(flinkSlotsAvailable, float64(free))
 			gauge(flinkRunningJobs, float64(live))
+			flinkProcess(c.now(), gauge)
 		}
 	})
 	if err != nil {
@@ -118,5 +134,31 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descLeading, 1)
 	for _, metric := range all {
 		ch <- metric
+	}
+}
+
+// meter measures the process, once for all collectors of it.
+var meter serve.RuntimeMeter
+
+// flinkProcess tells of the process in the terms of a JVM.
+func flinkProcess(nowMS int64, gauge func(*prometheus.Desc, float64, ...string)) {
+	r := meter.Read(time.UnixMilli(nowMS))
+	gauge(flinkCPULoad, r.CPULoad)
+	gauge(flinkHeapUsed, float64(r.HeapUsed))
+	gauge(flinkHeapMax, float64(r.HeapMax))
+	gauge(flinkThreads, float64(r.Threads))
+	gauge(flinkGCCount, float64(r.Collections))
+	gauge(flinkGCTime, float64(r.CollectionTime.Milliseconds()))
+}
+
+// flinkCheckpoints tells of a job's checkpoints under Flink's names.
+func flinkCheckpoints(r *running, k *checkpoints, gauge func(*prometheus.Desc, float64, ...string)) {
+	gauge(flinkCheckpointsDone, float64(k.completed), r.id, r.name())
+	gauge(flinkCheckpointsFailed, float64(k.failed), r.id, r.name())
+	gauge(flinkCheckpointsAll, float64(k.completed+k.failed), r.id, r.name())
+	if k.completed > 0 {
+		gauge(flinkCheckpointDuration, float64(k.last.EndedMS-k.last.TriggeredMS), r.id, r.name())
+		gauge(flinkCheckpointSize, float64(k.last.SizeBytes), r.id, r.name())
+		gauge(flinkCheckpointFullSize, float64(k.last.SizeBytes), r.id, r.name())
 	}
 }

@@ -71,6 +71,8 @@ type taskRun struct {
 	// reports is set before Run: what New tells is not passed on.
 	reports bool
 	rates   rates
+	// latencies are for Flink's quantiles.
+	latencies latencies
 	// commands and uploads are what the task is told, and what it says at checkpoints.
 	commands, uploads lane
 	// downloads are the files of keyed state to begin with, by operator.

@@ -1,6 +1,7 @@
 package taskmanager
 
 import (
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ var (
 )
 
 // flinkLabels are those of Flink's Prometheus reporter that a dashboard groups by.
-var flinkLabels = []string{"tm_id", "job_id", "job_name", "task_id", "task_name", "subtask_index"}
+var flinkLabels = []string{"host", "tm_id", "job_id", "job_name", "task_id", "task_name", "subtask_index"}
 
 func flinkDesc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("flink_taskmanager_job_task_"+name, help, flinkLabels, nil)
@@ -57,7 +58,6 @@ var (
 	flinkBackpressureRate = flinkDesc("backPressuredTimeMsPerSecond", "Milliseconds of back-pressure per second, under Flink's name.")
 	flinkWatermark        = flinkDesc("currentOutputWatermark", "The task's watermark in milliseconds, under Flink's name.")
 	flinkLate             = flinkDesc("numLateRecordsDropped", "Late records, under Flink's name.")
-	flinkHeap             = prometheus.NewDesc("flink_taskmanager_Status_JVM_Memory_Heap_Used", "Memory of the Go runtime, under Flink's name.", []string{"tm_id"}, nil)
 )
 
 // operatorLabels gives each operator of a job a name of its own: what it is called, with the beginning of its ID where several
@@ -210,17 +210,23 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		tasks = append(tasks, t)
 	}
 	c.tm.mu.Unlock()
+	now := c.tm.cfg.Clock.Now()
+	host, _, err := net.SplitHostPort(id) // an address, with a suffix behind its port
+	if err != nil {
+		host = id
+	}
 	for _, t := range tasks {
 		t.collect(ch, id)
 		if c.tm.cfg.FlinkNames {
-			t.collectFlink(ch, id)
+			t.collectFlink(ch, host, id)
+			t.collectFlinkOperators(ch, now, host, id)
 		}
 	}
 	for from, n := range map[string]int64{"local": c.tm.restoredLocal.Load(), "remote": c.tm.restoredRemote.Load()} {
 		ch <- prometheus.MustNewConstMetric(descRestored, prometheus.CounterValue, float64(n), from, id)
 	}
 	if c.tm.cfg.FlinkNames {
-		ch <- prometheus.MustNewConstMetric(flinkHeap, prometheus.GaugeValue, float64(memoryUsed()), id)
+		collectFlinkProcess(ch, now, host, id)
 	}
 }
 
@@ -275,10 +281,10 @@ func (t *taskRun) vertexLabel() string {
 	return t.vertex.Name
 }
 
-func (t *taskRun) collectFlink(ch chan<- prometheus.Metric, tm string) {
+func (t *taskRun) collectFlink(ch chan<- prometheus.Metric, host, tm string) {
 	m := t.metrics()
 	send := func(d *prometheus.Desc, v float64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, tm, t.job.key.id, t.job.name, t.vertex.ID, t.vertex.Name,
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, host, tm, t.job.key.id, t.job.name, t.vertex.ID, t.vertex.Name,
 			strconv.Itoa(int(t.id.Index)))
 	}
 	send(flinkRecordsIn, float64(m.RecordsIn))

@@ -134,7 +134,7 @@ var (
 // TestMetrics compares the names in operations.md with those that the programs export.
 func TestMetrics(t *testing.T) {
 	exported := map[string]bool{}
-	for _, f := range []string{"engine/jobmanager/metrics.go", "engine/taskmanager/metrics.go"} {
+	for _, f := range []string{"engine/jobmanager/metrics.go", "engine/taskmanager/metrics.go", "engine/taskmanager/flink.go"} {
 		text := readText(t, filepath.Join(root, f))
 		for _, m := range described.FindAllStringSubmatch(text, -1) {
 			if !strings.HasSuffix(m[1], "_") { // a name that is put together
