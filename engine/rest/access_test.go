@@ -20,8 +20,12 @@ func TestDecide(t *testing.T) {
 		readOnly       *bool
 		wantRO, wantOK bool
 	}{
-		{local, "", nil, false, false}, {local, "", new(true), true, false}, {anywhere, "", nil, true, false}, {anywhere, "", new(false), false, true},
-		{anywhere, "secret-token", nil, false, false}, {anywhere, "secret-token", new(true), true, false},
+		{local, "", nil, false, false},
+		{local, "", new(true), true, false},
+		{anywhere, "", nil, true, false},
+		{anywhere, "", new(false), false, true},
+		{anywhere, "secret-token", nil, false, false},
+		{anywhere, "secret-token", new(true), true, false},
 	} {
 		a := Decide(c.addr, c.token, c.readOnly)
 		if a.ReadOnly != c.wantRO || a.Open != c.wantOK || a.ReadOnly == (a.Reason == "") {
@@ -93,11 +97,11 @@ func TestToken(t *testing.T) {
 				t.Errorf("GET %s with %s: %d %s", c.path, c.header, w.Code, w.Body)
 			}
 		}
-		if w := call(t, s, "POST", "/api/v1/login", `{"token":"wrong-token"}`); w.Code != 401 || len(w.Result().Cookies()) > 0 { //nolint:bodyclose // a recorder's
+		if w := call(t, s, "POST", "/api/v1/login", `{"token":"wrong-token"}`); w.Code != 401 || len(w.Result().Cookies()) > 0 {
 			t.Errorf("a wrong login: %d", w.Code)
 		}
 		w := call(t, s, "POST", "/api/v1/login", `{"token":"secret-token"}`)
-		cookies := w.Result().Cookies() //nolint:bodyclose // a recorder's
+		cookies := w.Result().Cookies()
 		if w.Code != 204 || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || strings.Contains(cookies[0].Value, "secret") {
 			t.Fatalf("login: %d %v", w.Code, cookies)
 		}
@@ -114,7 +118,7 @@ func TestToken(t *testing.T) {
 			t.Errorf("with a cookie of last month: %d", w.Code)
 		}
 		w = call(t, s, "POST", "/api/v1/logout", "")
-		if c := w.Result().Cookies(); w.Code != 204 || len(c) != 1 || c[0].MaxAge >= 0 { //nolint:bodyclose // a recorder's
+		if c := w.Result().Cookies(); w.Code != 204 || len(c) != 1 || c[0].MaxAge >= 0 {
 			t.Errorf("logout: %d %v", w.Code, c)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -96,7 +97,7 @@ func (f *fakeCluster) SubmitJob(_ context.Context, r *pb.SubmitJobRequest) (*pb.
 	if strings.Contains(r.Script.Text, "tmep") {
 		return nil, status.Error(codes.InvalidArgument, errScript.Error())
 	}
-	data, _ := json.Marshal(r.Script.Config) //nolint:errcheck // of strings
+	data, _ := json.Marshal(r.Script.Config)
 	return &pb.SubmitJobResponse{JobId: jobID, Warnings: []string{"careful"}},
 		f.did(strings.Join([]string{"submit", r.Script.Text, r.JobName, r.FromSavepoint, string(data)}, " | "))
 }
@@ -114,7 +115,7 @@ func (f *fakeCluster) TriggerSavepoint(_ context.Context, r *pb.TriggerSavepoint
 }
 
 func (f *fakeCluster) RescaleJob(_ context.Context, r *pb.RescaleJobRequest) (*pb.RescaleJobResponse, error) {
-	return &pb.RescaleJobResponse{JobId: r.JobId}, f.did("rescale " + r.JobId + " " + string(rune('0'+r.Parallelism)))
+	return &pb.RescaleJobResponse{JobId: r.JobId}, f.did("rescale " + r.JobId + " " + fmt.Sprint(r.Parallelism))
 }
 
 func (f *fakeCluster) DisposeSavepoint(_ context.Context, r *pb.DisposeSavepointRequest) (*pb.DisposeSavepointResponse, error) {

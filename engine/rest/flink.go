@@ -124,7 +124,8 @@ func (s *Server) routeMissing() {
 		{"/taskmanagers", "of a taskmanager there are /taskmanagers/ID and /taskmanagers/ID/metrics"},
 		{"/jobs", "Bramble has nothing of this kind about a job"},
 		{"/savepoint-disposal", "Bramble has nothing of this kind about savepoints"},
-		{"/overview", "ask with GET"}, {"/config", "ask with GET"},
+		{"/overview", "ask with GET"},
+		{"/config", "ask with GET"},
 	} {
 		h := func(w http.ResponseWriter, r *http.Request) {
 			fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+" is not there: "+m.reason)
@@ -271,9 +272,9 @@ func (s *Server) flinkTaskManager(w http.ResponseWriter, r *http.Request, c *Clu
 		return nil
 	}
 	d := s.flinkTaskManagerInfo(m)
-	budget, ok := d["hardware"].(object)["physicalMemory"].(int64) //nolint:errcheck,forcetypeassert // made above
-	if !ok || budget == 0 {
-		budget = -1
+	budget := int64(-1)
+	if m.MemoryBudgetBytes != nil {
+		budget = *m.MemoryBudgetBytes
 	}
 	d["allocatedSlots"] = []any{}
 	d["metrics"] = object{

@@ -115,9 +115,14 @@ func jobMetrics(s *JobSummary, j *Job) []metric {
 		uptime = float64(s.StartedAt + s.DurationMS - s.ChangedAt)
 	}
 	all := []metric{
-		{id: "numRestarts", value: float64(s.Restarts)}, {id: "fullRestarts", value: float64(s.Restarts)}, {id: "uptime", value: uptime},
-		{id: "runningTime", value: uptime}, {id: "runningState", value: bit(s.State == "RUNNING")}, {id: "restartingState", value: bit(s.State == "RESTARTING")},
-		{id: "failingState", value: bit(s.State == "FAILING")}, {id: "cancellingState", value: bit(s.State == "CANCELLING")},
+		{id: "numRestarts", value: float64(s.Restarts)},
+		{id: "fullRestarts", value: float64(s.Restarts)},
+		{id: "uptime", value: uptime},
+		{id: "runningTime", value: uptime},
+		{id: "runningState", value: bit(s.State == "RUNNING")},
+		{id: "restartingState", value: bit(s.State == "RESTARTING")},
+		{id: "failingState", value: bit(s.State == "FAILING")},
+		{id: "cancellingState", value: bit(s.State == "CANCELLING")},
 		{id: "downtime", value: 0},
 	}
 	if j == nil || j.Checkpoints == nil {
@@ -153,15 +158,21 @@ func bit(b bool) float64 {
 func taskMetrics(t *Task) []metric {
 	f := &t.Flow
 	all := []metric{
-		{id: "numRecordsIn", value: float64(f.RecordsIn)}, {id: "numRecordsOut", value: float64(f.RecordsOut)},
-		{id: "numBytesIn", value: float64(f.BytesIn)}, {id: "numBytesOut", value: float64(f.BytesOut)},
-		{id: "numRecordsInPerSecond", value: orZero(f.RecordsInPerSecond)}, {id: "numRecordsOutPerSecond", value: orZero(f.RecordsOutPerSecond)},
-		{id: "busyTimeMsPerSecond", value: orZero(f.BusyRatio) * 1000}, {id: "idleTimeMsPerSecond", value: orZero(f.IdleRatio) * 1000},
+		{id: "numRecordsIn", value: float64(f.RecordsIn)},
+		{id: "numRecordsOut", value: float64(f.RecordsOut)},
+		{id: "numBytesIn", value: float64(f.BytesIn)},
+		{id: "numBytesOut", value: float64(f.BytesOut)},
+		{id: "numRecordsInPerSecond", value: orZero(f.RecordsInPerSecond)},
+		{id: "numRecordsOutPerSecond", value: orZero(f.RecordsOutPerSecond)},
+		{id: "busyTimeMsPerSecond", value: orZero(f.BusyRatio) * 1000},
+		{id: "idleTimeMsPerSecond", value: orZero(f.IdleRatio) * 1000},
 		{id: "backPressuredTimeMsPerSecond", value: orZero(f.BackpressuredRatio) * 1000},
-		{id: "accumulateBusyTimeMs", value: float64(f.BusyMS)}, {id: "accumulateIdleTimeMs", value: float64(f.IdleMS)},
+		{id: "accumulateBusyTimeMs", value: float64(f.BusyMS)},
+		{id: "accumulateIdleTimeMs", value: float64(f.IdleMS)},
 		{id: "accumulateBackPressuredTimeMs", value: float64(f.BackpressuredMS)},
 		{id: "isBackPressured", text: strconv.FormatBool(orZero(f.BackpressuredRatio) > 0.5)},
-		{id: "numLateRecordsDropped", value: float64(f.Late)}, {id: "numRecordsInErrors", value: float64(f.Bad)},
+		{id: "numLateRecordsDropped", value: float64(f.Late)},
+		{id: "numRecordsInErrors", value: float64(f.Bad)},
 	}
 	if f.Watermark != nil {
 		all = append(all, metric{id: "currentInputWatermark", value: float64(*f.Watermark)}, metric{id: "currentOutputWatermark", value: float64(*f.Watermark)})
@@ -297,7 +308,10 @@ func flinkJobManagerMetrics(_ http.ResponseWriter, r *http.Request, c *Cluster) 
 		}
 	}
 	return chosen(r, []metric{
-		{id: "numRegisteredTaskManagers", value: float64(len(c.TaskManagers))}, {id: "numPendingTaskManagers"}, {id: "numRunningJobs", value: float64(running)},
-		{id: "taskSlotsAvailable", value: float64(c.SlotsAvailable)}, {id: "taskSlotsTotal", value: float64(c.SlotsTotal)},
+		{id: "numRegisteredTaskManagers", value: float64(len(c.TaskManagers))},
+		{id: "numPendingTaskManagers"},
+		{id: "numRunningJobs", value: float64(running)},
+		{id: "taskSlotsAvailable", value: float64(c.SlotsAvailable)},
+		{id: "taskSlotsTotal", value: float64(c.SlotsTotal)},
 	})
 }

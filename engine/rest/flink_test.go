@@ -39,7 +39,7 @@ func check(at string, shape, doc any) []string {
 
 func checkScalar(at, shape string, doc any) []string {
 	kind, nullable := strings.CutSuffix(shape, "?")
-	ok := false
+	var ok bool
 	switch v := doc.(type) {
 	case nil:
 		ok = nullable || kind == "any"

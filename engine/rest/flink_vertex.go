@@ -42,10 +42,13 @@ func flinkAggregated(tasks []*Task) object {
 		name string
 		of   func(*Flow) int64
 	}{
-		{"read-bytes", func(f *Flow) int64 { return f.BytesIn }}, {"write-bytes", func(f *Flow) int64 { return f.BytesOut }},
-		{"read-records", func(f *Flow) int64 { return f.RecordsIn }}, {"write-records", func(f *Flow) int64 { return f.RecordsOut }},
+		{"read-bytes", func(f *Flow) int64 { return f.BytesIn }},
+		{"write-bytes", func(f *Flow) int64 { return f.BytesOut }},
+		{"read-records", func(f *Flow) int64 { return f.RecordsIn }},
+		{"write-records", func(f *Flow) int64 { return f.RecordsOut }},
 		{"accumulated-backpressured-time", func(f *Flow) int64 { return f.BackpressuredMS }},
-		{"accumulated-idle-time", func(f *Flow) int64 { return f.IdleMS }}, {"accumulated-busy-time", func(f *Flow) int64 { return f.BusyMS }},
+		{"accumulated-idle-time", func(f *Flow) int64 { return f.IdleMS }},
+		{"accumulated-busy-time", func(f *Flow) int64 { return f.BusyMS }},
 	} {
 		var values []int64
 		for _, t := range tasks {

@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -76,7 +77,7 @@ func writeSchema(b *strings.Builder, name, doc string, st *ast.StructType) {
 			}
 			continue
 		}
-		tag, _ := strconv.Unquote(f.Tag.Value) //nolint:errcheck // it compiles
+		tag, _ := strconv.Unquote(f.Tag.Value)
 		key, _, _ := strings.Cut(reflect.StructTag(tag).Get("json"), ",")
 		if key == "" || key == "-" {
 			continue
@@ -290,9 +291,7 @@ func collect(doc, schema any, into map[string]any) {
 		collect(doc, s, into)
 	}
 	properties, _ := at(schema, "properties").(map[string]any)
-	for k, s := range properties {
-		into[k] = s
-	}
+	maps.Copy(into, properties)
 }
 
 func requiredOf(doc, schema any) []string {

@@ -1,12 +1,11 @@
 package rest
 
 import (
+	_ "embed"
 	"fmt"
 	"html"
 	"net/http"
 	"strings"
-
-	_ "embed"
 )
 
 //go:embed openapi.yaml
@@ -67,5 +66,5 @@ table{border-collapse:collapse;width:100%%}td,th{text-align:left;padding:.3rem .
 	}
 	b.WriteString(`</table><p>More with <code>bramble status JOBID</code>, <code>bramble list</code>, <code>bramble taskmanagers</code>.</p></body></html>`)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprint(w, b.String()) //nolint:errcheck // a client that has gone
+	fmt.Fprint(w, b.String())
 }

@@ -107,7 +107,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return current, nil
 	}
 	if st, err := os.Stat(c.cert); err != nil || st.ModTime().Equal(modified) || c.load() != nil {
-		return current, nil //nolint:nilerr // the old one goes on until the new one is whole
+		return current, nil // the old one goes on until the new one is whole
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 func TestReadSide(t *testing.T) {
 	s, f := newFake(t, Access{})
 	c := get(t, s, "/api/v1/cluster")
-	if c["slotsTotal"] != 4.0 || len(c["jobs"].([]any)) != 2 { //nolint:errcheck,forcetypeassert // a test
+	if c["slotsTotal"] != 4.0 || len(c["jobs"].([]any)) != 2 { //nolint:forcetypeassert // a test
 		t.Errorf("cluster: %v", c)
 	}
 	before := f.asked
@@ -74,7 +74,7 @@ func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newFake(t, Access{})
 		ctx, stop := context.WithCancel(t.Context())
-		s.cfg.Context = ctx
+		s.cfg.Context = ctx //nolint:fatcontext // the server has its own
 		c := watch(t, s, "/api/v1/events")
 		time.Sleep(10500 * time.Millisecond)
 		synctest.Wait()
@@ -166,7 +166,10 @@ func TestColumns(t *testing.T) {
 		planned, written string
 		column, want     int
 	}{
-		{"a b c", "a b c", 3, 3}, {"x 12345 tmep", "x ${N} tmep", 9, 8}, {"x 12345 tmep", "x ${N} tmep", 4, 3}, {"x 1 y", "x ${NAME} y", 1, 1},
+		{"a b c", "a b c", 3, 3},
+		{"x 12345 tmep", "x ${N} tmep", 9, 8},
+		{"x 12345 tmep", "x ${N} tmep", 4, 3},
+		{"x 1 y", "x ${NAME} y", 1, 1},
 		{"x 1 y", "x ${NAME} y", 5, 11},
 	} {
 		if got := columnBefore(c.planned, c.written, c.column); got != c.want {

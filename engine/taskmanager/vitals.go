@@ -42,7 +42,7 @@ var thermalZone = sync.OnceValue(func() string { return findThermalZone("/sys/cl
 
 // findThermalZone prefers the zone whose type names the processor; a Pi has one only.
 func findThermalZone(dir string) string {
-	types, _ := filepath.Glob(filepath.Join(dir, "thermal_zone*", "type")) //nolint:errcheck // the pattern is good
+	types, _ := filepath.Glob(filepath.Join(dir, "thermal_zone*", "type"))
 	first := ""
 	for _, path := range types {
 		zone := filepath.Join(filepath.Dir(path), "temp")

@@ -38,7 +38,7 @@ type httpCluster struct {
 
 func newHTTPCluster(t *testing.T, h jobmanager.HTTP) *httpCluster {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	jm, err := jobmanager.New(jobmanager.Config{
 		BindHost: loopback, MetricsPort: serve.Off, Plan: Planner(nil), Connectors: all.Connectors(), Version: "test", Clock: Clock{}, Rand: rand.Reader,
 		CheckpointDir: "file://" + t.TempDir(), HeartbeatInterval: 50 * time.Millisecond, MetricsInterval: 50 * time.Millisecond, HTTP: withLanguage(h),
@@ -85,7 +85,7 @@ func (h *httpCluster) call(method, path string, body, v any) int {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err == nil && v != nil {
 		err = json.Unmarshal(text, v)
@@ -109,7 +109,7 @@ func (h *httpCluster) until(id, what string, f func(*rest.Job) bool) *rest.Job {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read
+	defer resp.Body.Close()
 	sc := bufio.NewScanner(resp.Body)
 	sc.Buffer(nil, 1<<20)
 	var last string
