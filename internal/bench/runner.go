@@ -122,7 +122,11 @@ func (r *Runner) Run(ctx context.Context, ph *Phase, stop <-chan struct{}, conne
 	if out := p.firstOut.Load(); out != 0 {
 		m.Startup = time.Unix(0, out).Sub(submitted)
 	}
-	return m, r.details(ctx, ids[0], m)
+	err = r.details(ctx, ids[0], m)
+	if len(ids) > 1 && errors.Is(err, client.ErrNotFound) {
+		err = nil // of so many jobs that have ended, the jobmanager has forgotten the first
+	}
+	return m, err
 }
 
 // RefusedError says that the planner does not take a script, and why.
