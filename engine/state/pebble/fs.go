@@ -114,3 +114,8 @@ func (fs stateFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.F
 
 // Unwrap implements vfs.FS.
 func (fs stateFS) Unwrap() vfs.FS { return fs.FS }
+
+// GetDiskUsage implements vfs.FS: Pebble asks only to report it, and would take an error for one of its own work.
+func (fs stateFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{}, vfs.ErrUnsupported
+}
