@@ -117,7 +117,7 @@ func TestFlags(t *testing.T) {
 func TestPorts(t *testing.T) {
 	text := strings.Join(pageOf(t, "docs/operations.md").section("Programs").lines, "\n")
 	for _, want := range []string{
-		fmt.Sprintf("| `jobmanager` | gRPC %d, HTTP %d (status page), metrics %d |", app.DefaultRPCPort, app.DefaultHTTPPort, app.DefaultMetricsPort),
+		fmt.Sprintf("| `jobmanager` | gRPC %d, HTTP %d ([dashboard](dashboard.md), [REST](rest.md)), metrics %d |", app.DefaultRPCPort, app.DefaultHTTPPort, app.DefaultMetricsPort),
 		fmt.Sprintf("| `taskmanager` | data %d, metrics %d |", app.DefaultDataPort, app.DefaultMetricsPort),
 	} {
 		if !strings.Contains(text, want) {

@@ -19,6 +19,8 @@ async function failure(r: Response): Promise<Failure> {
   if (r.status === 401) onUnauthorized()
   const text = await r.text().catch(() => '')
   try {
+    // The path is not known at all: another version, or a part that is not built in.
+    if (r.status === 404 && text.includes('openapi.yaml')) return new Failure(404, ['this jobmanager does not offer that'])
     const doc = JSON.parse(text) as { errors?: string[]; diagnostics?: Diagnostic[] }
     return new Failure(r.status, doc.errors ?? [text], doc.diagnostics ?? [])
   } catch {

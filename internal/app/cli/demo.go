@@ -80,7 +80,7 @@ to the Redis stream %s at %s, alerts to the MQTT topics alerts/#.
 `, mqtt, o.TaskManagers, demoWindowSeconds, demoStream, redis)
 	fmt.Fprintf(o.Out, "  jobmanager   bramble --jobmanager %s status\n", cluster.JobManager.Address())
 	if p := cluster.JobManager.HTTPPort(); p != 0 {
-		fmt.Fprintf(o.Out, "  status page  http://localhost:%d\n", p)
+		fmt.Fprintf(o.Out, "  dashboard    http://localhost:%d\n", p)
 	}
 	if p := cluster.MetricsPort(); p != 0 {
 		fmt.Fprintf(o.Out, "  metrics      http://localhost:%d/metrics\n", p)

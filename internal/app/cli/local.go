@@ -92,7 +92,7 @@ func (c *cli) run() *cobra.Command {
 	fs := cmd.Flags()
 	fs.IntVar(&cfg.TaskManagers, "taskmanagers", 1, "how many taskmanagers to run in this process")
 	fs.Var(&memory, "memory", "memory to live in")
-	fs.IntVar(&cfg.HTTPPort, "http-port", serve.Off, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
+	fs.IntVar(&cfg.HTTPPort, "http-port", serve.Off, "HTTP port of the dashboard; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&cfg.MetricsPort, "metrics-port", serve.Off, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
 	fs.StringVar(&cfg.DataDir, "data-dir", "", "directory for state (default a temporary one, removed at the end)")
 	logs.Add(fs, "warn")
@@ -162,7 +162,7 @@ func (c *cli) demo(demo func(context.Context, DemoOptions) error) *cobra.Command
 	fs := cmd.Flags()
 	fs.StringVar(&o.URL, "url", "", "your own broker, such as tcp://host:1883 (default an embedded one)")
 	fs.IntVar(&o.TaskManagers, "taskmanagers", 3, "how many taskmanagers to run in this process")
-	fs.IntVar(&o.HTTPPort, "http-port", app.DefaultHTTPPort, "HTTP port of the status page; 0 picks a free one, -1 switches it off")
+	fs.IntVar(&o.HTTPPort, "http-port", app.DefaultHTTPPort, "HTTP port of the dashboard; 0 picks a free one, -1 switches it off")
 	fs.IntVar(&o.MetricsPort, "metrics-port", app.DefaultMetricsPort, "HTTP port of /metrics; 0 picks a free one, -1 switches it off")
 	o.Logs.Add(fs, "error")
 	return cmd

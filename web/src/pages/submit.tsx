@@ -63,6 +63,20 @@ export function parseVariables(text: string): Record<string, string> {
   return out
 }
 
+// A jobmanager without completion is asked once only.
+let completes = true
+
+async function complete(script: string, line: number, column: number): Promise<Completions> {
+  const none = { from: { line, column }, items: [] }
+  if (!completes) return none
+  try {
+    return await send<Completions>('sql/complete', { script, line, column })
+  } catch (e) {
+    if (e instanceof Failure && (e.status === 404 || e.status === 501)) completes = false
+    return none
+  }
+}
+
 export function SubmitPage({ query }: { query: URLSearchParams }) {
   useTitle('Submit')
   const { readOnly, readOnlyReason } = useSession()
@@ -152,7 +166,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
           <CodeEditor initial={text} handle={editor} onChange={(t) => {
             setText(t)
             keep(t)
-          }} validate={validate} complete={(script, line, column) => send<Completions>('sql/complete', { script, line, column })} submit={submit} />
+          }} validate={validate} complete={complete} submit={submit} />
           <Problems problems={problems} warnings={validation?.warnings ?? []} checked={validation !== undefined} error={checkError} empty={!text.trim()} jump={(d) => editor.current?.jump(d.line, d.column)} />
           <OptionsForm options={options} set={(part) => setOptions({ ...options, ...part })} />
         </div>
