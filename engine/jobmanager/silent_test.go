@@ -72,6 +72,7 @@ func TestStrayMessagesAreIgnored(t *testing.T) {
 	stream := c.puppet(&pb.TaskManagerInfo{TaskmanagerId: "confused", DataAddress: "127.0.0.1:1", SlotsTotal: 1})
 	c.untilMembers(1)
 	id := c.submit(script{Source: 2, Sink: 1, Rows: 1, Partition: graph.Rebalance}) // waits for a second slot
+	c.untilState(id, pb.JobState_JOB_STATE_CREATED)
 	task := &pb.TaskID{VertexId: "00000000000000a1", Index: 1}
 	for _, msg := range []*pb.ConnectRequest{
 		{},
