@@ -27,6 +27,7 @@ import (
 type config struct {
 	run     string
 	short   bool
+	scale   int64
 	json    bool
 	profile string
 	url     string
@@ -49,7 +50,7 @@ type suite struct {
 }
 
 var suites = []suite{
-	{"overlap", overlap}, {"checkpoint", checkpoints}, {"latency", latency}, {"allocs", allocs}, {"start", start}, {"state", bigState}, {"manyjobs", manyJobs},
+	{"overlap", overlap}, {"checkpoint", checkpoints}, {"latency", latency}, {"allocs", allocs}, {"start", start}, {"state", bigState}, {"manyjobs", manyJobs}, {"socket", socket},
 }
 
 func main() {
@@ -70,11 +71,15 @@ func run() error {
 	var c config
 	flag.StringVar(&c.run, "run", "", "what to measure, comma-separated (default all)")
 	flag.BoolVar(&c.short, "short", false, "measure for a moment only, to see that everything runs")
+	flag.Int64Var(&c.scale, "scale", 1, "so many times the rows: for a profile with more samples")
 	flag.BoolVar(&c.json, "json", false, "print JSON lines instead of a table")
 	flag.StringVar(&c.profile, "profile", "", "write CPU and allocation profiles into this directory")
 	flag.StringVar(&c.url, "url", "", "MQTT broker for manyjobs, such as mqtt://localhost:1883 (default an embedded one)")
 	flag.StringVar(&c.dir, "data-dir", "", "where state and checkpoints go, in a directory that is removed")
 	flag.Parse()
+	if c.scale < 1 || c.scale > 1000 {
+		return fmt.Errorf("-scale %d: from 1 to 1000", c.scale)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	dir, err := os.MkdirTemp(c.dir, "bramble-suite-")
@@ -121,7 +126,7 @@ func (c *config) rows(n int64) int64 {
 	if c.short {
 		return n / 50
 	}
-	return n
+	return n * c.scale
 }
 
 // profileOf is where the profile of a measurement goes.

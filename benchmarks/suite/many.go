@@ -43,3 +43,23 @@ func manyJobs(ctx context.Context, c *config, out func(string, float64, string, 
 	}
 	return nil
 }
+
+// socket reads MQTT messages straight from a socket, without a broker: what the engine itself takes for one, from the socket to the sink.
+func socket(ctx context.Context, c *config, out func(string, float64, string, string)) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	count := c.rows(10_000_000)
+	for _, job := range []string{"filter", "tumble", "hop"} {
+		m, err := bench.Flood(ctx, bench.Config{
+			TaskManagers: 1, Parallelism: 1, MemoryBytes: 256 * mib, Checkpoint: 10 * time.Second, Dir: c.dir, Worker: []string{self, "worker"}, Profile: c.profileOf("socket-" + job),
+		}, job, count)
+		if err != nil {
+			return fmt.Errorf("%s: %w", job, err)
+		}
+		out("MQTT packets from a socket, "+job, float64(m.CPU)/float64(m.Events), "ns of CPU",
+			fmt.Sprintf("%.2f M messages/s, %.2f M/s a core, %.4f allocs a message, peak %d MiB, all counted", float64(m.Events)/m.Elapsed.Seconds()/1e6, perCPU(m), m.AllocsPerEvent, m.PeakBytes>>20))
+	}
+	return nil
+}

@@ -261,8 +261,12 @@ func (l *live) await(ctx context.Context, count int64) (int64, error) {
 		if last >= count {
 			return last, nil
 		}
+		var published <-chan message
+		if l.pub != nil {
+			published = l.pub.messages
+		}
 		select {
-		case p, ok := <-l.pub.messages:
+		case p, ok := <-published:
 			if !ok || p.Error != "" {
 				return last, fmt.Errorf("the publisher: %s", p.Error)
 			}

@@ -137,6 +137,9 @@ func (w *workerLoop) do(ctx context.Context, c command, commands <-chan command)
 
 func (w *workerLoop) serve(ctx context.Context, what string) error {
 	start := map[string]func(context.Context) (string, func(), error){"mqtt": startBroker, "redis": startStreams}[what]
+	if n, ok := floodCount(what); ok {
+		start = func(ctx context.Context) (string, func(), error) { return startFlood(ctx, n) }
+	}
 	if start == nil {
 		return fmt.Errorf("nothing serves %q", what)
 	}
