@@ -69,13 +69,15 @@ type Space struct {
 	tab   *table.Table
 	sides []side
 	// born[g] is the number that the next row had when the group came into memory: rows with lower ones may be in the store only, as long as
-	// the side's bit in loaded[g] is not set. It is 0 when there can be none.
+	// the side's bit in loaded[g] is not set. It is 0 when there can be none. usedBit of loaded says that the key came since the last spill.
 	born    []uint64
 	loaded  []uint8
 	spilled bool
 	// kgs are the key groups with entries in the store.
 	kgs map[stream.KeyGroup]bool
 	mem int64
+	// stored are the keys with entries in the store that memory may not have.
+	stored filters
 	// one is for appending single rows.
 	one struct {
 		sel   [1]int
@@ -96,6 +98,9 @@ type side struct {
 	flags             []uint8
 	dead              int
 }
+
+// usedBit is beside the bits of two sides.
+const usedBit = 0x80
 
 // The flags of a row.
 const (
@@ -201,6 +206,9 @@ func (sp *Space) Groups(keys []*vec.Col, sel []int, n int, hashes []uint64) []in
 	out := s.groups[:n]
 	sp.tab.Groups(keys, sel, hashes, out)
 	sp.grow()
+	for _, g := range out {
+		sp.loaded[g] |= usedBit
+	}
 	return out
 }
 

@@ -20,6 +20,10 @@ const (
 	applyBytes = 256 << 10
 	// maxFree is how many emptied namespaces are kept for reuse.
 	maxFree = 4
+	// filterBytesMin is how much may be spent at least on knowing which keys are in the store; otherwise a quarter of the budget. scanRowsMax is how many
+	// rows are read at a restore to learn it.
+	filterBytesMin = 1 << 20
+	scanRowsMax    = 2 << 20
 	// compactRows is how many removed rows are left lying at least.
 	compactRows = 1024
 )
@@ -183,7 +187,7 @@ func (sp *Space) Load(in int, groups []int32) error {
 // load puts a group's stored rows before those that are in memory.
 func (sp *Space) load(in int, g int32) (err error) {
 	s, d := sp.st, &sp.sides[in]
-	if !sp.kgs[sp.keyGroup(g)] {
+	if !sp.kgs[sp.keyGroup(g)] || !sp.stored.mayHave(sp.groupKey(in, g)[prefixBytes:]) {
 		return nil
 	}
 	if err := s.flush(); err != nil {
@@ -286,19 +290,57 @@ func (s *Store) Trim() error {
 		if err := victim.spill(); err != nil {
 			return err
 		}
+		mem += victim.mem
 	}
 	return nil
 }
 
-// spill writes the space to the store and empties it. What is used again is read back.
+// spill writes the space to the store and empties it, but for up to half of the rows: those of keys that have come since the last time. The others are
+// read back when they come.
 func (sp *Space) spill() error {
 	sp.st.spills++
 	if err := sp.write(); err != nil {
 		return fmt.Errorf("spill namespace %d: %w", sp.ns, err)
 	}
 	sp.spilled = true
-	sp.clear()
+	for g := range int32(sp.tab.Len()) {
+		for in := range sp.sides {
+			if sp.sides[in].head[g] != 0 {
+				sp.stored.add(sp.groupKey(in, g)[prefixBytes:])
+			}
+		}
+	}
+	sp.stored.limit(max(filterBytesMin, sp.st.o.BudgetBytes/4))
+	sp.rebuild(sp.recent())
 	return nil
+}
+
+// recent lists the groups to keep, ascending: the newest ones of those that were used.
+func (sp *Space) recent() []int {
+	room := 0
+	for i := range sp.sides {
+		room += len(sp.sides[i].seq)
+	}
+	room /= 2
+	var keep []int
+	for g := sp.tab.Len() - 1; g >= 0 && len(keep) < sp.tab.Len()/2; g-- {
+		if sp.loaded[g]&usedBit == 0 {
+			continue
+		}
+		sp.loaded[g] &^= usedBit
+		n := 1
+		for in := range sp.sides {
+			for r := sp.sides[in].head[g] - 1; r >= 0; r = sp.sides[in].chain[r] - 1 {
+				n++
+			}
+		}
+		if room -= n; room < 0 {
+			break
+		}
+		keep = append(keep, g)
+	}
+	slices.Reverse(keep)
+	return keep
 }
 
 // compact drops removed rows, and keys without rows, once they are more than what is left.
@@ -310,14 +352,19 @@ func (sp *Space) compact() {
 	if dead <= compactRows || 2*dead <= rows {
 		return
 	}
-	old := *sp
-	sp.clear()
 	var sel []int
-	for g := range int32(old.tab.Len()) {
-		if slices.ContainsFunc(old.sides, func(d side) bool { return d.head[g] != 0 }) {
+	for g := range int32(sp.tab.Len()) {
+		if slices.ContainsFunc(sp.sides, func(d side) bool { return d.head[g] != 0 }) {
 			sel = append(sel, int(g))
 		}
 	}
+	sp.rebuild(sel)
+}
+
+// rebuild gives the space new memory with the listed groups, ascending, and their rows.
+func (sp *Space) rebuild(sel []int) {
+	old := *sp
+	sp.clear()
 	groups := make([]int32, vec.MaxRows)
 	for at := 0; at < len(sel); at += vec.MaxRows {
 		part := sel[at:min(at+vec.MaxRows, len(sel))]
@@ -382,6 +429,7 @@ func (s *Store) Drop(ns int64) error {
 		}
 	}
 	clear(sp.kgs)
+	sp.stored = filters{}
 	small := len(s.free) < maxFree && (s.o.BudgetBytes <= 0 || sp.mem < s.o.BudgetBytes/(4*maxFree)) && !sp.spilled
 	sp.spilled = false
 	if small {
@@ -420,6 +468,7 @@ func (s *Store) Each(ns int64, f func(part *Space) error) error {
 		return fmt.Errorf("complete namespace %d: %w", ns, err)
 	}
 	sp.clear()
+	sp.stored = filters{blind: true}
 	for kg := s.o.KeyRange.First; kg < s.o.KeyRange.Limit; kg++ {
 		if !sp.kgs[kg] {
 			continue
@@ -532,7 +581,43 @@ func (s *Store) Restore(parts [][]byte) error {
 			lo = after(key[:prefixBytes])
 		}
 	}
+	return s.learn()
+}
+
+// learn reads which keys are in the store, unless they are many.
+func (s *Store) learn() (err error) {
+	left := scanRowsMax
+	for kg := s.o.KeyRange.First; kg < s.o.KeyRange.Limit && left > 0; kg++ {
+		if left, err = s.learnKeyGroup(kg, left); err != nil {
+			return fmt.Errorf("restore key group %d: %w", kg, err)
+		}
+	}
+	for _, sp := range s.spaces {
+		if left == 0 {
+			sp.stored = filters{blind: true}
+		}
+		sp.stored.limit(max(filterBytesMin, s.o.BudgetBytes/4))
+	}
 	return nil
+}
+
+func (s *Store) learnKeyGroup(kg stream.KeyGroup, left int) (int, error) {
+	lo := binary.BigEndian.AppendUint16(nil, uint16(kg))
+	it, err := s.store.Iter(lo, after(lo))
+	if err != nil {
+		return 0, err
+	}
+	for left > 0 && it.Next() {
+		left--
+		if k := it.Key(); len(k) > prefixBytes+seqBytes {
+			s.Space(int64(binary.BigEndian.Uint64(k[2:]) ^ 1<<63)).stored.add(k[prefixBytes : len(k)-seqBytes])
+		}
+	}
+	err = it.Err()
+	if cerr := it.Close(); err == nil {
+		err = cerr
+	}
+	return left, err
 }
 
 // firstKey returns a copy of the first key in [lo, hi), or nil.

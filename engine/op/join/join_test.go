@@ -431,8 +431,8 @@ func TestAgainstModel(t *testing.T) {
 
 func againstModel(t *testing.T, spec graph.JoinSpec, cond bool) {
 	for i, cfg := range optest.Configs() {
-		if (i+len(spec.Type)+len(spec.Mode))%3 != 0 {
-			continue // the three are spread over types and modes
+		if (i+len(spec.Type)+len(spec.Mode))%6 != 0 {
+			continue // they are spread over types and modes
 		}
 		seed := uint64(i)
 		events, remain := history(rand.New(rand.NewPCG(seed, 7)), spec.Mode, 120)
