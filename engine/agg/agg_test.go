@@ -348,7 +348,25 @@ func mustNew(t testing.TB, specs []Spec, retract bool) *Set {
 
 // TestProperties: adding in parts, merging, travelling as partials and as bytes all come to what a naive loop does.
 func TestProperties(t *testing.T) {
-	specs := allSpecs()
+	t.Run("all", func(t *testing.T) { testProperties(t, allSpecs()) })
+	// Without others over the same values, counts share a set whatever their filters.
+	t.Run("counts", func(t *testing.T) { testProperties(t, distinctCounts()) })
+}
+
+// distinctCounts has more aggregates over one column than a shared set takes.
+func distinctCounts() []Spec {
+	var specs []Spec
+	for a := range filterCol {
+		specs = append(specs, spec("COUNT", true, filterCol, a), spec("COUNT", true, -1, a), spec("COUNT", false, -1, a))
+	}
+	specs = append(specs, spec("COUNT", true, -1, 0, 2), spec("COUNT", true, filterCol, 0, 2), spec("COUNT", true, -1, 0, 0))
+	for i := range countedMax {
+		specs = append(specs, spec("COUNT", true, []int{-1, filterCol}[i%2], 1))
+	}
+	return specs
+}
+
+func testProperties(t *testing.T, specs []Spec) {
 	rapid.Check(t, func(rt *rapid.T) {
 		const groups = 3
 		a, b := mustNew(t, specs, false), mustNew(t, specs, false)
@@ -576,7 +594,7 @@ func TestNewRefusesBadSpecs(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	arr := vec.ArrayOf(vec.RowOf(vec.Field{Name: "a", Type: vec.TypeString}, vec.Field{Name: "b", Type: vec.TypeInt32}))
 	nested := Spec{Func: "FIRST_VALUE", Args: []int{0}, ArgTypes: []vec.Type{arr}, Type: arr, Filter: -1}
-	specs := append(allSpecs(), nested)
+	specs := append(append(allSpecs(), distinctCounts()...), nested)
 	for _, retract := range []bool{false, true} {
 		s := mustNew(f, specs, retract)
 		s.Resize(1)

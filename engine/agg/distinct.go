@@ -71,28 +71,28 @@ func (a *distinct) step(cols []*vec.Col, sel []int, groups []int32, n int64) {
 		if anyNull(cols, a.args, i) {
 			continue
 		}
-		w, b := a.value(cols, i)
+		w, b := valueOf(cols, a.args, i, a.ms.wide, &a.buf)
 		a.note(g, w, b, n, i)
 	}
 	a.tell(cols)
 }
 
-// value reads the arguments of row i, none NULL.
-func (a *distinct) value(cols []*vec.Col, i int) (uint64, []byte) {
-	if len(a.args) == 1 {
-		return value(cols[a.args[0]], i, a.ms.wide, &a.buf)
+// valueOf reads the arguments of row i, none NULL, as a set has them.
+func valueOf(cols []*vec.Col, args []int, i int, wide bool, buf *[]byte) (uint64, []byte) {
+	if len(args) == 1 {
+		return value(cols[args[0]], i, wide, buf)
 	}
-	a.buf = a.buf[:0]
-	for _, c := range a.args {
-		a.buf = enc.AppendValue(a.buf, cols[c], i)
+	*buf = (*buf)[:0]
+	for _, c := range args {
+		*buf = enc.AppendValue(*buf, cols[c], i)
 	}
-	return 0, a.buf
+	return 0, *buf
 }
 
 // note changes a value's count, and picks row i if the value has appeared or gone by it.
 func (a *distinct) note(g int32, w uint64, b []byte, n int64, i int) {
 	e, before := a.ms.change(g, w, b, n)
-	switch after := a.ms.count[e]; {
+	switch after := a.ms.cells[e].count; {
 	case before <= 0 && after > 0:
 		a.add1.put(i, g)
 	case before > 0 && after <= 0:
@@ -157,13 +157,13 @@ func (a *distinct) merge(dst []int32, other acc, src []int32) {
 	o := other.(*distinct)
 	a.begin()
 	for k, g := range dst {
-		for e := o.ms.head[src[k]]; e > 0; e = o.ms.next[e-1] {
-			if n := o.ms.count[e-1]; n != 0 {
+		for e := o.ms.head[src[k]]; e > 0; e = o.ms.cells[e-1].next {
+			if n := o.ms.cells[e-1].count; n != 0 {
 				var b []byte
 				if a.ms.wide {
 					b = o.ms.bytes(e - 1)
 				}
-				a.load(g, o.ms.word[e-1], b, n)
+				a.load(g, o.ms.cells[e-1].word, b, n)
 			}
 		}
 	}
@@ -192,9 +192,14 @@ func (a *distinct) partials(cols []*vec.Col, sel []int, groups []int32) {
 }
 
 func (a *distinct) appendPartial(dst []*vec.Col, groups []int32) {
+	appendSets(dst, groups, &a.ms, &a.buf)
+}
+
+// appendSets appends the sets of groups to the first column, and NULL to the others that share them.
+func appendSets(dst []*vec.Col, groups []int32, ms *multiset, buf *[]byte) {
 	for _, g := range groups {
-		a.buf = a.ms.encode(a.buf[:0], g)
-		dst[0].AppendBytes(a.buf)
+		*buf = ms.encode((*buf)[:0], g)
+		dst[0].AppendBytes(*buf)
 		for _, c := range dst[1:] {
 			c.AppendNull()
 		}

@@ -21,7 +21,7 @@ func (c *chains) appendEntry(dst *vec.Col, e int32) {
 	if c.wide {
 		appendBlob(dst, c.bytes(e))
 	} else {
-		enc.AppendWord(dst, c.word[e])
+		enc.AppendWord(dst, c.cells[e].word)
 	}
 }
 
@@ -89,7 +89,7 @@ func (a *extremes) fold(c *vec.Col, sel []int, groups []int32, n int64) {
 
 func (a *extremes) change(g int32, w uint64, b []byte, n int64) {
 	e, before := a.ms.change(g, w, b, n)
-	after := a.ms.count[e]
+	after := a.ms.cells[e].count
 	p := &a.best[g]
 	known := p.entry > 0 && int(p.round) == a.ms.moved
 	switch {
@@ -111,7 +111,7 @@ func (a *extremes) better(x, y int32) bool {
 	case a.ms.wide:
 		o = compareBlob(a.kind, a.ms.bytes(x), a.ms.bytes(y))
 	default:
-		o = compareWord(a.kind, a.ms.word[x], a.ms.word[y])
+		o = compareWord(a.kind, a.ms.cells[x].word, a.ms.cells[y].word)
 	}
 	return a.max && o > 0 || !a.max && o < 0
 }
@@ -123,8 +123,8 @@ func (a *extremes) find(g int32) int32 {
 		return p.entry
 	}
 	found := int32(0)
-	for e := a.ms.head[g]; e > 0; e = a.ms.next[e-1] {
-		if a.ms.count[e-1] > 0 && (found == 0 || a.better(e-1, found-1)) {
+	for e := a.ms.head[g]; e > 0; e = a.ms.cells[e-1].next {
+		if a.ms.cells[e-1].count > 0 && (found == 0 || a.better(e-1, found-1)) {
 			found = e
 		}
 	}
@@ -135,13 +135,13 @@ func (a *extremes) find(g int32) int32 {
 func (a *extremes) merge(dst []int32, other acc, src []int32) {
 	o := other.(*extremes)
 	for k, g := range dst {
-		for e := o.ms.head[src[k]]; e > 0; e = o.ms.next[e-1] {
-			if n := o.ms.count[e-1]; n != 0 {
+		for e := o.ms.head[src[k]]; e > 0; e = o.ms.cells[e-1].next {
+			if n := o.ms.cells[e-1].count; n != 0 {
 				var b []byte
 				if a.ms.wide {
 					b = o.ms.bytes(e - 1)
 				}
-				a.change(g, o.ms.word[e-1], b, n)
+				a.change(g, o.ms.cells[e-1].word, b, n)
 			}
 		}
 	}
@@ -229,8 +229,8 @@ func (a *list) fold(c *vec.Col, sel []int, groups []int32, n int64) {
 
 // change puts a value (n > 0) or takes one back (n < 0), |n| times: a list's entries have counts 1 and -1 only, so n is one of them.
 func (a *list) change(g int32, w uint64, b []byte, n int64) {
-	for e := a.c.head[g]; n < 0 && e > 0; e = a.c.next[e-1] {
-		if a.c.count[e-1] > 0 && a.c.is(e-1, w, b) {
+	for e := a.c.head[g]; n < 0 && e > 0; e = a.c.cells[e-1].next {
+		if a.c.cells[e-1].count > 0 && a.c.is(e-1, w, b) {
 			a.kill(e - 1)
 			return
 		}
@@ -250,8 +250,8 @@ func (a *list) push(g int32, w uint64, b []byte, n int64) {
 
 // owes cancels a noted removal of the value, if there is one.
 func (a *list) owes(g int32, w uint64, b []byte) bool {
-	for e := a.c.head[g]; a.owed > 0 && e > 0; e = a.c.next[e-1] {
-		if a.c.count[e-1] < 0 && a.c.is(e-1, w, b) {
+	for e := a.c.head[g]; a.owed > 0 && e > 0; e = a.c.cells[e-1].next {
+		if a.c.cells[e-1].count < 0 && a.c.is(e-1, w, b) {
 			a.owed--
 			a.kill(e - 1)
 			return true
@@ -261,7 +261,7 @@ func (a *list) owes(g int32, w uint64, b []byte) bool {
 }
 
 func (a *list) kill(e int32) {
-	a.c.count[e] = 0
+	a.c.cells[e].count = 0
 	a.c.dead++
 	a.tidy()
 }
@@ -275,13 +275,13 @@ func (a *list) tidy() {
 func (a *list) merge(dst []int32, other acc, src []int32) {
 	o := other.(*list)
 	for k, g := range dst {
-		for e := o.c.head[src[k]]; e > 0; e = o.c.next[e-1] {
-			if n := o.c.count[e-1]; n != 0 {
+		for e := o.c.head[src[k]]; e > 0; e = o.c.cells[e-1].next {
+			if n := o.c.cells[e-1].count; n != 0 {
 				var b []byte
 				if a.c.wide {
 					b = o.c.bytes(e - 1)
 				}
-				a.change(g, o.c.word[e-1], b, n)
+				a.change(g, o.c.cells[e-1].word, b, n)
 			}
 		}
 	}
@@ -305,8 +305,8 @@ func (a *list) result(dst []*vec.Col, groups []int32) {
 
 func (a *list) edge(dst *vec.Col, g int32) {
 	found := int32(0)
-	for e := a.c.head[g]; e > 0; e = a.c.next[e-1] {
-		if a.c.count[e-1] > 0 {
+	for e := a.c.head[g]; e > 0; e = a.c.cells[e-1].next {
+		if a.c.cells[e-1].count > 0 {
 			found = e
 			if a.fn == "FIRST_VALUE" {
 				break
@@ -323,8 +323,8 @@ func (a *list) edge(dst *vec.Col, g int32) {
 func (a *list) concat(dst *vec.Col, g int32) {
 	a.buf = a.buf[:0]
 	some := false
-	for e := a.c.head[g]; e > 0; e = a.c.next[e-1] {
-		if a.c.count[e-1] > 0 {
+	for e := a.c.head[g]; e > 0; e = a.c.cells[e-1].next {
+		if a.c.cells[e-1].count > 0 {
 			if some {
 				a.buf = append(a.buf, a.sep...)
 			}
@@ -357,8 +357,8 @@ func (a *list) decode(src []byte, g int32) ([]byte, error) {
 }
 
 func (a *list) clear(g int32) {
-	for e := a.c.head[g]; a.owed > 0 && e > 0; e = a.c.next[e-1] {
-		if a.c.count[e-1] < 0 {
+	for e := a.c.head[g]; a.owed > 0 && e > 0; e = a.c.cells[e-1].next {
+		if a.c.cells[e-1].count < 0 {
 			a.owed--
 		}
 	}

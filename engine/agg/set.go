@@ -60,6 +60,13 @@ type acc interface {
 func New(specs []Spec, retract bool) (*Set, error) {
 	s := &Set{specs: specs, retract: retract}
 	shared := map[string]int{}
+	// others are the arguments whose sets also aggregates other than COUNT go over.
+	others := map[string]bool{}
+	for _, sp := range specs {
+		if isDistinct(sp) && (sp.Func != "COUNT" || retract) {
+			others[keyOf(sp.Args, noFilter)] = true
+		}
+	}
 	for i, sp := range specs {
 		if err := Check(sp); err != nil {
 			return nil, fmt.Errorf("aggregate %d: %w", i, err)
@@ -68,19 +75,42 @@ func New(specs []Spec, retract bool) (*Set, error) {
 			s.nodes = append(s.nodes, node{acc: newAcc(sp, retract), filter: sp.Filter, specs: []int{i}})
 			continue
 		}
-		key := fmt.Sprint(sp.Args, sp.Filter)
-		at, ok := shared[key]
-		if !ok {
-			at = len(s.nodes)
-			shared[key] = at
-			s.nodes = append(s.nodes, node{acc: newDistinct(sp), filter: sp.Filter})
-		}
-		n := &s.nodes[at]
-		n.specs = append(n.specs, i)
-		n.acc.(*distinct).addInner(sp, retract)
+		s.addDistinct(i, sp, shared, others)
 	}
 	s.placeParts()
 	return s, nil
+}
+
+// noFilter in a key says that a set is for all filters.
+const noFilter = -2
+
+func keyOf(args []int, filter int) string { return fmt.Sprint(args, filter) }
+
+// addDistinct makes the set of a DISTINCT aggregate, unless one before it has made it.
+func (s *Set) addDistinct(i int, sp Spec, shared map[string]int, others map[string]bool) {
+	key := keyOf(sp.Args, noFilter)
+	counts := !others[key]
+	if !counts {
+		key = keyOf(sp.Args, sp.Filter)
+	}
+	at, ok := shared[key]
+	if !ok || counts && len(s.nodes[at].specs) == countedMax {
+		at = len(s.nodes)
+		shared[key] = at
+		n := node{acc: newDistinct(sp), filter: sp.Filter}
+		if counts {
+			n = node{acc: newCounted(sp), filter: -1}
+		}
+		s.nodes = append(s.nodes, n)
+	}
+	n := &s.nodes[at]
+	n.specs = append(n.specs, i)
+	switch a := n.acc.(type) {
+	case *counted:
+		a.addSpec(sp)
+	case *distinct:
+		a.addInner(sp, s.retract)
+	}
 }
 
 // newAcc makes the accumulator of a checked spec, DISTINCT aside.

@@ -107,14 +107,21 @@ type chains struct {
 	wide  bool
 	head  []int32 // a group's first entry + 1, or 0
 	tail  []int32
-	next  []int32 // an entry's successor + 1, or 0
-	group []int32
-	// count is how often the value is there; below 0 after taking back what was not there. 0 is a dead entry.
-	count []int64
-	word  []uint64
+	cells []cell
 	buf   []byte
 	dead  int
 }
+
+// cell is an entry of a list, in one place so that a look at it is one miss of the cache.
+type cell struct {
+	// count is how often the value is there; below 0 after taking back what was not there. 0 is a dead entry.
+	count int64
+	word  uint64
+	next  int32 // the entry's successor + 1, or 0
+	group int32
+}
+
+const cellBytes = 24
 
 func (c *chains) resize(groups int) {
 	c.head, c.tail = grow(c.head, groups), grow(c.tail, groups)
@@ -126,11 +133,10 @@ func (c *chains) push(g int32, w uint64, b []byte, n int64) int32 {
 		w = uint64(len(c.buf))
 		c.buf = enc.AppendBytes(c.buf, b)
 	}
-	e := int32(len(c.next))
-	c.next, c.group = append(c.next, 0), append(c.group, g)
-	c.count, c.word = append(c.count, n), append(c.word, w)
+	e := int32(len(c.cells))
+	c.cells = append(c.cells, cell{count: n, word: w, group: g})
 	if t := c.tail[g]; t > 0 {
-		c.next[t-1] = e + 1
+		c.cells[t-1].next = e + 1
 	} else {
 		c.head[g] = e + 1
 	}
@@ -140,7 +146,7 @@ func (c *chains) push(g int32, w uint64, b []byte, n int64) int32 {
 
 // bytes is the value of an entry of wide chains; it aliases buf.
 func (c *chains) bytes(e int32) []byte {
-	b, _, err := enc.Bytes(c.buf[c.word[e]:])
+	b, _, err := enc.Bytes(c.buf[c.cells[e].word:])
 	if err != nil {
 		return nil
 	}
@@ -152,39 +158,36 @@ func (c *chains) is(e int32, w uint64, b []byte) bool {
 	if c.wide {
 		return bytes.Equal(c.bytes(e), b)
 	}
-	return c.word[e] == w
+	return c.cells[e].word == w
 }
 
 // drop makes all entries of g dead.
 func (c *chains) drop(g int32) {
-	for e := c.head[g]; e > 0; e = c.next[e-1] {
-		if c.count[e-1] != 0 {
-			c.count[e-1] = 0
+	for e := c.head[g]; e > 0; e = c.cells[e-1].next {
+		if c.cells[e-1].count != 0 {
+			c.cells[e-1].count = 0
 			c.dead++
 		}
 	}
 }
 
 // crowded reports whether dead entries have come to be so many that compact pays.
-func (c *chains) crowded() bool { return c.dead > 64 && c.dead > len(c.next)/2 }
+func (c *chains) crowded() bool { return c.dead > 64 && c.dead > len(c.cells)/2 }
 
 // compact drops dead entries; indexes change, and a group's entries come to lie together.
 func (c *chains) compact() {
 	old := *c
-	c.next, c.group, c.count, c.word, c.buf, c.dead = nil, nil, nil, nil, nil, 0
-	live := len(old.next) - old.dead
-	c.next, c.group = make([]int32, 0, live), make([]int32, 0, live)
-	c.count, c.word = make([]int64, 0, live), make([]uint64, 0, live)
+	c.cells, c.buf, c.dead = make([]cell, 0, len(old.cells)-old.dead), nil, 0
 	for g := range c.head {
 		e := old.head[g]
 		c.head[g], c.tail[g] = 0, 0
-		for ; e > 0; e = old.next[e-1] {
-			if n := old.count[e-1]; n != 0 {
+		for ; e > 0; e = old.cells[e-1].next {
+			if n := old.cells[e-1].count; n != 0 {
 				var b []byte
 				if c.wide {
 					b = old.bytes(e - 1)
 				}
-				c.push(int32(g), old.word[e-1], b, n)
+				c.push(int32(g), old.cells[e-1].word, b, n)
 			}
 		}
 	}
@@ -193,14 +196,14 @@ func (c *chains) compact() {
 // encode appends g's live entries: how many, then count and value of each.
 func (c *chains) encode(dst []byte, g int32) []byte {
 	n := 0
-	for e := c.head[g]; e > 0; e = c.next[e-1] {
-		if c.count[e-1] != 0 {
+	for e := c.head[g]; e > 0; e = c.cells[e-1].next {
+		if c.cells[e-1].count != 0 {
 			n++
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(n))
-	for e := c.head[g]; e > 0; e = c.next[e-1] {
-		k := c.count[e-1]
+	for e := c.head[g]; e > 0; e = c.cells[e-1].next {
+		k := c.cells[e-1].count
 		if k == 0 {
 			continue
 		}
@@ -208,7 +211,7 @@ func (c *chains) encode(dst []byte, g int32) []byte {
 		if c.wide {
 			dst = enc.AppendBytes(dst, c.bytes(e-1))
 		} else {
-			dst = binary.LittleEndian.AppendUint64(dst, c.word[e-1])
+			dst = binary.LittleEndian.AppendUint64(dst, c.cells[e-1].word)
 		}
 	}
 	return dst
@@ -251,19 +254,20 @@ func decodeEntries(src []byte, wide bool, buf []entry) ([]entry, []byte, error) 
 }
 
 func (c *chains) memBytes() int64 {
-	return 4*int64(cap(c.head)+cap(c.tail)+cap(c.next)+cap(c.group)) + 8*int64(cap(c.count)+cap(c.word)) + int64(cap(c.buf))
+	return 4*int64(cap(c.head)+cap(c.tail)) + cellBytes*int64(cap(c.cells)) + int64(cap(c.buf))
 }
 
 func (c *chains) reset() {
-	c.head, c.tail, c.next, c.group = c.head[:0], c.tail[:0], c.next[:0], c.group[:0]
-	c.count, c.word, c.buf, c.dead = c.count[:0], c.word[:0], c.buf[:0], 0
+	c.head, c.tail, c.cells = c.head[:0], c.tail[:0], c.cells[:0]
+	c.buf, c.dead = c.buf[:0], 0
 }
 
 // multiset is chains with an index: the entry of a value of a group is found in constant time.
 type multiset struct {
 	chains
-	// slots is an open-addressing table of entries + 1; its length is a power of two.
-	slots []int32
+	// slots is an open-addressing table; its length is a power of two. 0 is free, else the low half is an entry + 1 and the high half that of its hash: what is looked
+	// for is nearly always told from what is not without a look at the entry.
+	slots []uint64
 	// moved counts compactions: entry indexes kept elsewhere are void after one.
 	moved int
 }
@@ -276,25 +280,47 @@ func (m *multiset) hash(g int32, w uint64, b []byte) uint64 {
 	return h ^ h>>32
 }
 
-// change adds n to the count of a value of g and returns the entry and its count before.
-func (m *multiset) change(g int32, w uint64, b []byte, n int64) (e int32, before int64) {
-	if 4*(len(m.next)+1) > 3*len(m.slots) {
+// tagged is the half of a hash that a slot keeps.
+const tagged = uint64(1<<32-1) << 32
+
+// entry returns the entry of a value of g; a new one is dead until it has a count.
+func (m *multiset) entry(g int32, w uint64, b []byte) int32 {
+	if 4*(len(m.cells)+1) > 3*len(m.slots) {
 		m.rehash()
 	}
-	mask := uint64(len(m.slots) - 1)
-	i := m.hash(g, w, b) & mask
+	mask, h := uint64(len(m.slots)-1), m.hash(g, w, b)
+	i := h & mask
 	for ; m.slots[i] != 0; i = (i + 1) & mask {
-		if e = m.slots[i] - 1; m.group[e] == g && m.is(e, w, b) {
-			before = m.count[e]
-			m.count[e] += n
-			m.tally(before, m.count[e])
-			return e, before
+		if m.slots[i]&tagged != h&tagged {
+			continue
+		}
+		if e := int32(uint32(m.slots[i])) - 1; m.cells[e].group == g && m.is(e, w, b) {
+			return e
 		}
 	}
-	e = m.push(g, w, b, n)
-	m.slots[i] = e + 1
-	m.tally(1, n)
-	return e, 0
+	e := m.push(g, w, b, 0)
+	m.dead++
+	m.slots[i] = h&tagged | uint64(e+1)
+	return e
+}
+
+// change adds n to the count of a value of g and returns the entry and its count before.
+func (m *multiset) change(g int32, w uint64, b []byte, n int64) (e int32, before int64) {
+	e = m.entry(g, w, b)
+	c := &m.cells[e]
+	before = c.count
+	c.count += n
+	m.tally(before, c.count)
+	return e, before
+}
+
+// mark sets bits of the count of a value of g and returns those that were not set.
+func (m *multiset) mark(g int32, w uint64, b []byte, bits int64) (fresh int64) {
+	c := &m.cells[m.entry(g, w, b)]
+	fresh = bits &^ c.count
+	m.tally(c.count, c.count|bits)
+	c.count |= bits
+	return fresh
 }
 
 func (m *multiset) tally(before, after int64) {
@@ -312,29 +338,30 @@ func (m *multiset) rehash() {
 		m.moved++
 	}
 	size := max(len(m.slots), 64)
-	for 4*(len(m.next)+1) > 2*size {
+	for 4*(len(m.cells)+1) > 2*size {
 		size *= 2
 	}
 	if size == len(m.slots) {
 		clear(m.slots)
 	} else {
-		m.slots = make([]int32, size)
+		m.slots = make([]uint64, size)
 	}
 	mask := uint64(size - 1)
-	for e := range m.next {
+	for e := range m.cells {
 		var b []byte
 		if m.wide {
 			b = m.bytes(int32(e))
 		}
-		i := m.hash(m.group[e], m.word[e], b) & mask
+		h := m.hash(m.cells[e].group, m.cells[e].word, b)
+		i := h & mask
 		for m.slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		m.slots[i] = int32(e) + 1
+		m.slots[i] = h&tagged | uint64(e+1)
 	}
 }
 
-func (m *multiset) memBytes() int64 { return m.chains.memBytes() + 4*int64(cap(m.slots)) }
+func (m *multiset) memBytes() int64 { return m.chains.memBytes() + 8*int64(cap(m.slots)) }
 
 func (m *multiset) reset() {
 	m.chains.reset()
