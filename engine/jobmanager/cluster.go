@@ -31,6 +31,9 @@ type cluster struct {
 	beatAt time.Time
 	// sampledAt is when series were last sampled.
 	sampledAt stream.Time
+	// looks are those who look into taskmanagers; looked counts them.
+	looks  map[string]chan<- *pb.Inspected
+	looked int
 	// ctx ends with the loop; prepares run under it.
 	ctx    context.Context
 	cancel context.CancelFunc

@@ -132,6 +132,8 @@ func (c *cluster) receive(m *member, msg *pb.ConnectRequest) {
 		c.onDecline(msg.CheckpointDecline)
 	case *pb.ConnectRequest_EndOfInput:
 		c.onEndOfInput(msg.EndOfInput)
+	case *pb.ConnectRequest_Inspected:
+		c.onInspected(msg.Inspected)
 	case *pb.ConnectRequest_Register: // only as the first message
 	}
 }

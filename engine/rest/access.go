@@ -26,6 +26,8 @@ type Access struct {
 	Reason   string
 	// Open says that everyone who reaches the port may do everything: worth a line in the log.
 	Open bool
+	// Strangers says that everyone may look, and that nobody said so: logs and profiles are not for them.
+	Strangers bool
 }
 
 // tokenLenMin makes a token that cannot be guessed at the rate that logins are answered at.
@@ -62,7 +64,7 @@ func Decide(addr net.Addr, token string, readOnly *bool) Access {
 	case readOnly != nil && *readOnly:
 		a.ReadOnly, a.Reason = true, "the jobmanager was started with --http-read-only"
 	case readOnly == nil && token == "" && !local:
-		a.ReadOnly = true
+		a.ReadOnly, a.Strangers = true, true
 		a.Reason = "without a token nothing is changed over a network: start the jobmanager with --http-token-file FILE, or with --http-read-only=false to let everyone who reaches it"
 	default:
 		a.Open = token == "" && !local

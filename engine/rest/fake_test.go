@@ -93,6 +93,13 @@ func (f *fakeCluster) Series(ctx context.Context, id string) (*Series, error) {
 	return &Series{StepMS: 10_000, Times: []int64{0, 10_000}, Values: map[string][]float32{"recordsIn": {nan, 12.3456}}}, nil
 }
 
+func (f *fakeCluster) Inspect(_ context.Context, id, what string, amount int) ([]byte, error) {
+	if id != "jobmanager" && id != "10.0.0.2:6124-abc" {
+		return nil, status.Errorf(codes.NotFound, "no taskmanager %s", id)
+	}
+	return fmt.Appendf(nil, "%s %d of %s\nurl=tcp://me:hush@host", what, amount, id), nil
+}
+
 func (f *fakeCluster) SubmitJob(_ context.Context, r *pb.SubmitJobRequest) (*pb.SubmitJobResponse, error) {
 	if strings.Contains(r.Script.Text, "tmep") {
 		return nil, status.Error(codes.InvalidArgument, errScript.Error())

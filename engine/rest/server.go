@@ -20,6 +20,8 @@ type Views interface {
 	// Job and Series take a job's full ID or a unique beginning of it.
 	Job(ctx context.Context, id string) (*Job, error)
 	Series(ctx context.Context, id string) (*Series, error)
+	// Inspect looks into the process of a taskmanager, or of the jobmanager, whose ID is "jobmanager"; see package inspect for what, and how much.
+	Inspect(ctx context.Context, id, what string, amount int) ([]byte, error)
 }
 
 // Actions is the part of the jobmanager's gRPC service that changes something. Each call returns when the thing is done.
@@ -128,6 +130,7 @@ func New(cfg Config) *Server {
 	s.cache.now, s.triggers.now = cfg.Now, cfg.Now
 	s.triggers.all = map[string]*trigger{}
 	s.routeOwn()
+	s.routeInspect()
 	s.routeFlink()
 	s.routePage()
 	return s

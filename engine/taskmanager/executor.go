@@ -34,6 +34,8 @@ type executor struct {
 	epoch int64
 	box   *outbox
 	jobs  map[jobKey]*jobRun
+	// looks counts those into this process that are under way.
+	looks atomic.Int32
 }
 
 // jobKey names an attempt of a job.
@@ -121,6 +123,8 @@ func (x *executor) obey(msg *pb.ConnectResponse) {
 		if x.leads(m.ForgetJob.LeaderEpoch) {
 			x.forget(m.ForgetJob.JobId)
 		}
+	case *pb.ConnectResponse_Inspect:
+		x.inspect(m.Inspect)
 	case *pb.ConnectResponse_Accepted, *pb.ConnectResponse_Heartbeat:
 	}
 	x.reap()

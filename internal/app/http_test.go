@@ -197,6 +197,7 @@ func TestHTTP(t *testing.T) {
 	if j = h.until(id, "ran with two tasks", func(j *rest.Job) bool { return j.State == "RUNNING" && j.Parallelism == 2 }); j.Restarts != 1 {
 		t.Errorf("rescaled: %+v", j.JobSummary)
 	}
+	h.look()
 	h.flinkStop(id)
 	h.until(id, "stopped", func(j *rest.Job) bool { return j.State == "FINISHED" })
 	h.call("POST", "/api/v1/jobs", object{"script": httpScript, "fromSavepoint": path}, &submitted)
@@ -243,6 +244,33 @@ func (h *httpCluster) flinkStop(id string) {
 			}
 			return
 		}
+	}
+}
+
+// look looks into the processes, which are this one.
+func (h *httpCluster) look() {
+	h.t.Helper()
+	var c rest.Cluster
+	h.call("GET", "/api/v1/cluster", nil, &c)
+	for _, id := range []string{"jobmanager", c.TaskManagers[0].ID} {
+		var flame struct {
+			Name     string
+			Children []object
+		}
+		if code := h.call("GET", "/api/v1/taskmanagers/"+id+"/flamegraph?seconds=1", nil, &flame); code != 200 || flame.Name != "all" {
+			h.t.Errorf("flame graph of %s: %d %+v", id, code, flame)
+		}
+		var dump struct{ ThreadInfos []struct{ StringifiedThreadInfo string } }
+		path := "/taskmanagers/" + id
+		if id == "jobmanager" {
+			path = "/jobmanager"
+		}
+		if h.call("GET", path+"/thread-dump", nil, &dump); len(dump.ThreadInfos) < 10 || !strings.Contains(fmt.Sprint(dump), "jobmanager.(*JobManager).loop") {
+			h.t.Errorf("%d threads of %s", len(dump.ThreadInfos), id)
+		}
+	}
+	if code := h.call("GET", "/api/v1/taskmanagers/nobody/logs", nil, nil); code != http.StatusNotFound {
+		h.t.Errorf("the log of nobody: %d", code)
 	}
 }
 

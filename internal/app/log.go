@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/bramble-stream/bramble/engine/inspect"
 )
 
 // LogFlags are --log-format and --log-level.
@@ -25,6 +27,7 @@ func (l *LogFlags) Logger(w io.Writer) (*slog.Logger, error) {
 		return nil, Usagef("--log-level %q: want debug, info, warn or error", l.Level)
 	}
 	opts := &slog.HandlerOptions{Level: level}
+	w = inspect.Writer(w)
 	switch strings.ToLower(l.Format) {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, opts)), nil

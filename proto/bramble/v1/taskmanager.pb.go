@@ -37,6 +37,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_CheckpointAck
 	//	*ConnectRequest_CheckpointDecline
 	//	*ConnectRequest_EndOfInput
+	//	*ConnectRequest_Inspected
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -160,6 +161,15 @@ func (x *ConnectRequest) GetEndOfInput() *EndOfInput {
 	return nil
 }
 
+func (x *ConnectRequest) GetInspected() *Inspected {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Inspected); ok {
+			return x.Inspected
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -200,6 +210,10 @@ type ConnectRequest_EndOfInput struct {
 	EndOfInput *EndOfInput `protobuf:"bytes,9,opt,name=end_of_input,json=endOfInput,proto3,oneof"`
 }
 
+type ConnectRequest_Inspected struct {
+	Inspected *Inspected `protobuf:"bytes,10,opt,name=inspected,proto3,oneof"`
+}
+
 func (*ConnectRequest_Register) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Heartbeat) isConnectRequest_Message() {}
@@ -218,6 +232,8 @@ func (*ConnectRequest_CheckpointDecline) isConnectRequest_Message() {}
 
 func (*ConnectRequest_EndOfInput) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Inspected) isConnectRequest_Message() {}
+
 // ConnectResponse is what the jobmanager says.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -232,6 +248,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_AbortCheckpoint
 	//	*ConnectResponse_CommitCheckpoint
 	//	*ConnectResponse_ForgetJob
+	//	*ConnectResponse_Inspect
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -355,6 +372,15 @@ func (x *ConnectResponse) GetForgetJob() *ForgetJob {
 	return nil
 }
 
+func (x *ConnectResponse) GetInspect() *Inspect {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Inspect); ok {
+			return x.Inspect
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -395,6 +421,10 @@ type ConnectResponse_ForgetJob struct {
 	ForgetJob *ForgetJob `protobuf:"bytes,9,opt,name=forget_job,json=forgetJob,proto3,oneof"`
 }
 
+type ConnectResponse_Inspect struct {
+	Inspect *Inspect `protobuf:"bytes,10,opt,name=inspect,proto3,oneof"`
+}
+
 func (*ConnectResponse_Accepted) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Heartbeat) isConnectResponse_Message() {}
@@ -412,6 +442,8 @@ func (*ConnectResponse_AbortCheckpoint) isConnectResponse_Message() {}
 func (*ConnectResponse_CommitCheckpoint) isConnectResponse_Message() {}
 
 func (*ConnectResponse_ForgetJob) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Inspect) isConnectResponse_Message() {}
 
 // Register offers slots. A taskmanager that registers under the ID or address of another one replaces it.
 type Register struct {
@@ -2141,12 +2173,139 @@ func (x *EndOfInput) GetTask() *TaskID {
 	return nil
 }
 
+// Inspect asks a taskmanager for a look into its process. Answered by Inspected.
+type Inspect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the answer.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// "logs", "goroutines" or "profile".
+	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	// How many lines of the log, or how many seconds of a profile.
+	Amount        int32 `protobuf:"varint,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inspect) Reset() {
+	*x = Inspect{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inspect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inspect) ProtoMessage() {}
+
+func (x *Inspect) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inspect.ProtoReflect.Descriptor instead.
+func (*Inspect) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Inspect) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Inspect) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Inspect) GetAmount() int32 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+// Inspected is what was asked for.
+type Inspected struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// At most 4 MiB.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Why there is none, else empty.
+	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inspected) Reset() {
+	*x = Inspected{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inspected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inspected) ProtoMessage() {}
+
+func (x *Inspected) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inspected.ProtoReflect.Descriptor instead.
+func (*Inspected) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Inspected) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Inspected) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Inspected) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_bramble_v1_taskmanager_proto protoreflect.FileDescriptor
 
 const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\n" +
 	"\x1cbramble/v1/taskmanager.proto\x12\n" +
-	"bramble.v1\x1a\x14bramble/v1/job.proto\"\xc0\x04\n" +
+	"bramble.v1\x1a\x14bramble/v1/job.proto\"\xf7\x04\n" +
 	"\x0eConnectRequest\x122\n" +
 	"\bregister\x18\x01 \x01(\v2\x14.bramble.v1.RegisterH\x00R\bregister\x125\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x15.bramble.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
@@ -2158,8 +2317,10 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x0echeckpoint_ack\x18\a \x01(\v2\x19.bramble.v1.CheckpointAckH\x00R\rcheckpointAck\x12N\n" +
 	"\x12checkpoint_decline\x18\b \x01(\v2\x1d.bramble.v1.CheckpointDeclineH\x00R\x11checkpointDecline\x12:\n" +
 	"\fend_of_input\x18\t \x01(\v2\x16.bramble.v1.EndOfInputH\x00R\n" +
-	"endOfInputB\t\n" +
-	"\amessage\"\xad\x04\n" +
+	"endOfInput\x125\n" +
+	"\tinspected\x18\n" +
+	" \x01(\v2\x15.bramble.v1.InspectedH\x00R\tinspectedB\t\n" +
+	"\amessage\"\xde\x04\n" +
 	"\x0fConnectResponse\x122\n" +
 	"\baccepted\x18\x01 \x01(\v2\x14.bramble.v1.AcceptedH\x00R\baccepted\x125\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x15.bramble.v1.HeartbeatH\x00R\theartbeat\x12,\n" +
@@ -2170,7 +2331,9 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x10abort_checkpoint\x18\a \x01(\v2\x1b.bramble.v1.AbortCheckpointH\x00R\x0fabortCheckpoint\x12K\n" +
 	"\x11commit_checkpoint\x18\b \x01(\v2\x1c.bramble.v1.CommitCheckpointH\x00R\x10commitCheckpoint\x126\n" +
 	"\n" +
-	"forget_job\x18\t \x01(\v2\x15.bramble.v1.ForgetJobH\x00R\tforgetJobB\t\n" +
+	"forget_job\x18\t \x01(\v2\x15.bramble.v1.ForgetJobH\x00R\tforgetJob\x12/\n" +
+	"\ainspect\x18\n" +
+	" \x01(\v2\x13.bramble.v1.InspectH\x00R\ainspectB\t\n" +
 	"\amessage\";\n" +
 	"\bRegister\x12/\n" +
 	"\x04info\x18\x01 \x01(\v2\x1b.bramble.v1.TaskManagerInfoR\x04info\"\xc3\x01\n" +
@@ -2308,7 +2471,15 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"EndOfInput\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
-	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task2\\\n" +
+	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\"E\n" +
+	"\aInspect\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x16\n" +
+	"\x06amount\x18\x03 \x01(\x05R\x06amount\"E\n" +
+	"\tInspected\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error2\\\n" +
 	"\x12TaskManagerService\x12F\n" +
 	"\aConnect\x12\x1a.bramble.v1.ConnectRequest\x1a\x1b.bramble.v1.ConnectResponse(\x010\x01B>Z<github.com/bramble-stream/bramble/proto/bramble/v1;bramblev1b\x06proto3"
 
@@ -2324,7 +2495,7 @@ func file_bramble_v1_taskmanager_proto_rawDescGZIP() []byte {
 	return file_bramble_v1_taskmanager_proto_rawDescData
 }
 
-var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_bramble_v1_taskmanager_proto_goTypes = []any{
 	(*ConnectRequest)(nil),    // 0: bramble.v1.ConnectRequest
 	(*ConnectResponse)(nil),   // 1: bramble.v1.ConnectResponse
@@ -2352,10 +2523,12 @@ var file_bramble_v1_taskmanager_proto_goTypes = []any{
 	(*CheckpointAck)(nil),     // 23: bramble.v1.CheckpointAck
 	(*CheckpointDecline)(nil), // 24: bramble.v1.CheckpointDecline
 	(*EndOfInput)(nil),        // 25: bramble.v1.EndOfInput
-	(*TaskManagerInfo)(nil),   // 26: bramble.v1.TaskManagerInfo
-	(*TaskID)(nil),            // 27: bramble.v1.TaskID
-	(TaskState)(0),            // 28: bramble.v1.TaskState
-	(*TaskMetrics)(nil),       // 29: bramble.v1.TaskMetrics
+	(*Inspect)(nil),           // 26: bramble.v1.Inspect
+	(*Inspected)(nil),         // 27: bramble.v1.Inspected
+	(*TaskManagerInfo)(nil),   // 28: bramble.v1.TaskManagerInfo
+	(*TaskID)(nil),            // 29: bramble.v1.TaskID
+	(TaskState)(0),            // 30: bramble.v1.TaskState
+	(*TaskMetrics)(nil),       // 31: bramble.v1.TaskMetrics
 }
 var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	2,  // 0: bramble.v1.ConnectRequest.register:type_name -> bramble.v1.Register
@@ -2367,44 +2540,46 @@ var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	23, // 6: bramble.v1.ConnectRequest.checkpoint_ack:type_name -> bramble.v1.CheckpointAck
 	24, // 7: bramble.v1.ConnectRequest.checkpoint_decline:type_name -> bramble.v1.CheckpointDecline
 	25, // 8: bramble.v1.ConnectRequest.end_of_input:type_name -> bramble.v1.EndOfInput
-	3,  // 9: bramble.v1.ConnectResponse.accepted:type_name -> bramble.v1.Accepted
-	4,  // 10: bramble.v1.ConnectResponse.heartbeat:type_name -> bramble.v1.Heartbeat
-	5,  // 11: bramble.v1.ConnectResponse.deploy:type_name -> bramble.v1.Deploy
-	13, // 12: bramble.v1.ConnectResponse.start:type_name -> bramble.v1.Start
-	14, // 13: bramble.v1.ConnectResponse.cancel:type_name -> bramble.v1.Cancel
-	20, // 14: bramble.v1.ConnectResponse.trigger_checkpoint:type_name -> bramble.v1.TriggerCheckpoint
-	21, // 15: bramble.v1.ConnectResponse.abort_checkpoint:type_name -> bramble.v1.AbortCheckpoint
-	22, // 16: bramble.v1.ConnectResponse.commit_checkpoint:type_name -> bramble.v1.CommitCheckpoint
-	6,  // 17: bramble.v1.ConnectResponse.forget_job:type_name -> bramble.v1.ForgetJob
-	26, // 18: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
-	8,  // 19: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
-	11, // 20: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
-	7,  // 21: bramble.v1.Deploy.restore:type_name -> bramble.v1.Restore
-	27, // 22: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
-	10, // 23: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
-	9,  // 24: bramble.v1.DeployTask.operators:type_name -> bramble.v1.OperatorRestore
-	27, // 25: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
-	16, // 26: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
-	27, // 27: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
-	27, // 28: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
-	28, // 29: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
-	16, // 30: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
-	29, // 31: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
-	27, // 32: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
-	18, // 33: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
-	27, // 34: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
-	29, // 35: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
-	27, // 36: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
-	27, // 37: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
-	27, // 38: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
-	27, // 39: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
-	0,  // 40: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
-	1,  // 41: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
-	41, // [41:42] is the sub-list for method output_type
-	40, // [40:41] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	27, // 9: bramble.v1.ConnectRequest.inspected:type_name -> bramble.v1.Inspected
+	3,  // 10: bramble.v1.ConnectResponse.accepted:type_name -> bramble.v1.Accepted
+	4,  // 11: bramble.v1.ConnectResponse.heartbeat:type_name -> bramble.v1.Heartbeat
+	5,  // 12: bramble.v1.ConnectResponse.deploy:type_name -> bramble.v1.Deploy
+	13, // 13: bramble.v1.ConnectResponse.start:type_name -> bramble.v1.Start
+	14, // 14: bramble.v1.ConnectResponse.cancel:type_name -> bramble.v1.Cancel
+	20, // 15: bramble.v1.ConnectResponse.trigger_checkpoint:type_name -> bramble.v1.TriggerCheckpoint
+	21, // 16: bramble.v1.ConnectResponse.abort_checkpoint:type_name -> bramble.v1.AbortCheckpoint
+	22, // 17: bramble.v1.ConnectResponse.commit_checkpoint:type_name -> bramble.v1.CommitCheckpoint
+	6,  // 18: bramble.v1.ConnectResponse.forget_job:type_name -> bramble.v1.ForgetJob
+	26, // 19: bramble.v1.ConnectResponse.inspect:type_name -> bramble.v1.Inspect
+	28, // 20: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
+	8,  // 21: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
+	11, // 22: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
+	7,  // 23: bramble.v1.Deploy.restore:type_name -> bramble.v1.Restore
+	29, // 24: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
+	10, // 25: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
+	9,  // 26: bramble.v1.DeployTask.operators:type_name -> bramble.v1.OperatorRestore
+	29, // 27: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
+	16, // 28: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
+	29, // 29: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
+	29, // 30: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
+	30, // 31: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
+	16, // 32: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
+	31, // 33: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
+	29, // 34: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
+	18, // 35: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
+	29, // 36: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
+	31, // 37: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
+	29, // 38: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
+	29, // 39: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
+	29, // 40: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
+	29, // 41: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
+	0,  // 42: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
+	1,  // 43: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
+	43, // [43:44] is the sub-list for method output_type
+	42, // [42:43] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_taskmanager_proto_init() }
@@ -2423,6 +2598,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 		(*ConnectRequest_CheckpointAck)(nil),
 		(*ConnectRequest_CheckpointDecline)(nil),
 		(*ConnectRequest_EndOfInput)(nil),
+		(*ConnectRequest_Inspected)(nil),
 	}
 	file_bramble_v1_taskmanager_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Accepted)(nil),
@@ -2434,6 +2610,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 		(*ConnectResponse_AbortCheckpoint)(nil),
 		(*ConnectResponse_CommitCheckpoint)(nil),
 		(*ConnectResponse_ForgetJob)(nil),
+		(*ConnectResponse_Inspect)(nil),
 	}
 	file_bramble_v1_taskmanager_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
@@ -2442,7 +2619,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_taskmanager_proto_rawDesc), len(file_bramble_v1_taskmanager_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
