@@ -96,6 +96,15 @@ const offers = (method, path) => (asked.push(`/api/v1/${path})`), page.evaluate(
   return r.status !== 404 && r.status !== 501
 }, [method, path]))
 
+// light says whether the first page comes with few bytes, and all of them from here.
+async function light() {
+  const got = await page.evaluate(() => performance.getEntriesByType('resource').filter((e) => !e.name.includes('/api/')).map((e) => ({ name: e.name, bytes: e.transferSize, ms: Math.round(e.responseEnd) })))
+  const bytes = got.reduce((sum, e) => sum + e.bytes, 0)
+  step(`the first page: ${got.length} files, ${bytes} bytes, all there after ${Math.max(...got.map((e) => e.ms))} ms`)
+  assert.ok(got.length >= 3 && bytes > 10_000 && bytes < 60_000, JSON.stringify(got))
+  assert.deepEqual(got.filter((e) => !e.name.startsWith(BASE)), [])
+}
+
 async function typoIsUnderlined() {
   step('a typo is underlined where it is')
   await at('#/submit')
@@ -284,7 +293,8 @@ const scenarios = {
   async job() {
     await at('')
     await see(page.getByText('No job yet'))
-    await see(page.getByText('4 slots').or(page.getByText('0 of 4 used')))
+    await see(page.getByText('0 of 4 used'))
+    await light()
     await typoIsUnderlined()
     await planIsDrawn()
     await completes()

@@ -1,6 +1,6 @@
 // The jobmanager's HTTP API: requests, and streams that reconnect.
 import type { Diagnostic, Trigger } from './types.ts'
-import { read } from './sse.ts'
+import { parseExact, read } from './sse.ts'
 
 export class Failure extends Error {
   constructor(readonly status: number, readonly errors: string[], readonly diagnostics: Diagnostic[] = []) {
@@ -186,7 +186,7 @@ export class Stream {
       const r = await request(this.path, { signal: abort.signal, headers: { Accept: 'text/event-stream' } })
       this.pauseMs = retryFirstMs
       this.set({ phase: 'open', error: '', status: r.status })
-      await read(r.body!, (e) => this.each(e.name, JSON.parse(e.data)), () => this.heard(abort))
+      await read(r.body!, (e) => this.each(e.name, e.name === 'rows' ? parseExact(e.data) : JSON.parse(e.data)), () => this.heard(abort))
     } catch (e) {
       error = abort.signal.aborted ? 'nothing was heard from the jobmanager' : message(e)
       status = e instanceof Failure ? e.status : 0
@@ -215,7 +215,7 @@ export async function preview(body: unknown, to: PreviewEvents, signal: AbortSig
   const r = await request('sql/preview', post(body, signal))
   let failed: Failure | undefined
   await read(r.body!, ({ name, data }) => {
-    const doc = JSON.parse(data) as never
+    const doc = (name === 'rows' ? parseExact(data) : JSON.parse(data)) as never
     if (name === 'columns') {
       const c = doc as { name: string; type: string }[] | { columns: { name: string; type: string }[] }
       to.columns(Array.isArray(c) ? c : c.columns)

@@ -17,6 +17,13 @@ export class Parser {
   }
 }
 
+// parseExact reads JSON; whole numbers that JavaScript cannot hold, such as large BIGINTs, stay text where the browser shows them to us.
+export function parseExact(text: string): unknown {
+  return JSON.parse(text, function (_key: string, value: unknown, context?: { source?: string }) {
+    return typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '') ? context!.source : value
+  } as (key: string, value: unknown) => unknown)
+}
+
 function parse(block: string): Event | undefined {
   let name = 'message'
   const data: string[] = []

@@ -42,7 +42,7 @@ export interface JobSummary {
   waitingReason?: string | null
   restarts: number
   parallelism: Num
-  tasks: { running: number; total: number } | null
+  tasks: { running: number; finished?: number; total: number } | null
   recordsInPerSecond: Num
   recordsOutPerSecond: Num
   busyRatio: Num

@@ -7,7 +7,7 @@ import { skew } from '../src/pages/overview.tsx'
 import { parseVariables } from '../src/pages/submit.tsx'
 import { segments } from '../src/chart.tsx'
 import { columnOf, highlight, unitOf } from '../src/sql.ts'
-import { Parser } from '../src/sse.ts'
+import { Parser, parseExact } from '../src/sse.ts'
 
 test('server-sent events in any pieces', () => {
   const text = ': hello\n\nevent: job\ndata: {"a":1}\n\ndata: two\ndata: lines\r\n\r\nevent: end\ndata:x\n\nevent: half'
@@ -74,4 +74,12 @@ test('flame graphs: widths add up, recursion counts once', () => {
   assert.equal(bars(root, 0.35).length, 3)
   assert.deepEqual(selfTimes(root), [{ name: 'a/b.f', self: 6, total: 6 }, { name: 'c.g', self: 3, total: 3 }, { name: 'root', self: 1, total: 10 }])
   assert.equal(short('github.com/x/y/engine/vec.(*Sum).Add'), 'vec.(*Sum).Add')
+})
+
+test('large whole numbers keep their digits where the runtime lets them, and are numbers elsewhere', () => {
+  const [a, b, c] = parseExact('[9007199254740993, 1.5, "x"]') as [unknown, number, string]
+  let shows = false
+  JSON.parse('1', ((_k: string, v: unknown, context?: { source?: string }) => ((shows = context?.source === '1'), v)) as (k: string, v: unknown) => unknown)
+  assert.equal(a, shows ? '9007199254740993' : 9007199254740992)
+  assert.deepEqual([b, c], [1.5, 'x'])
 })

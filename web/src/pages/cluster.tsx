@@ -8,6 +8,8 @@ import { Badge, Card, Command, Empty, Fact, Fault, Level, Scroll, Segmented, Spi
 // A Pi throttles at 80 °C; before that someone may want to know.
 const warmCelsius = 70
 const hotCelsius = 78
+// More jobs than these are worth a search.
+const jobsAtAGlance = 10
 // A taskmanager that was silent for longer is about to be given up.
 const silentMs = 15_000
 
@@ -50,9 +52,11 @@ function sum<T>(of: readonly T[], f: (t: T) => number | null): number | null {
 function Jobs({ jobs, now, hasManagers }: { jobs: JobSummary[]; now: number; hasManagers: boolean }) {
   const { readOnly } = useSession()
   const [which, setWhich] = useState<'all' | 'running' | 'ended'>('all')
-  const shown = jobs.filter((j) => which === 'all' || ended(j.state) === (which === 'ended'))
+  const [find, setFind] = useState('')
+  const shown = jobs.filter((j) => (which === 'all' || ended(j.state) === (which === 'ended')) && (!find || j.name.toLowerCase().includes(find.toLowerCase()) || j.id.startsWith(find)))
   const aside = (
     <>
+      {jobs.length > jobsAtAGlance && <input class="input" style={{ width: '160px' }} type="search" placeholder="find a job" aria-label="Find a job" value={find} onInput={(e) => setFind(e.currentTarget.value)} />}
       {jobs.length > 0 && <Segmented label="Which jobs" value={which} onChange={setWhich} options={[['all', 'All'], ['running', 'Active'], ['ended', 'Ended']]} />}
       {!readOnly && <a class="button primary" href="#/submit">Submit a job</a>}
     </>
@@ -64,7 +68,7 @@ function Jobs({ jobs, now, hasManagers }: { jobs: JobSummary[]; now: number; has
           <p>{hasManagers ? 'Write one in the editor, or submit a script from a terminal:' : 'Jobs wait until a taskmanager offers slots. Write one in the editor, or submit a script from a terminal:'}</p>
           <Command text={`bramble submit --jobmanager ${location.hostname}:6123 examples/sensors.sql`} />
         </Empty>
-      ) : shown.length === 0 ? <Empty title={which === 'running' ? 'No job is active' : 'No job has ended'} /> : (
+      ) : shown.length === 0 ? <Empty title={find ? 'No job is called so' : which === 'running' ? 'No job is active' : 'No job has ended'} /> : (
         <Scroll label="Jobs">
           <table class="blocks">
             <thead>
@@ -85,7 +89,7 @@ function JobRow({ j, now }: { j: JobSummary; now: number }) {
   return (
     <tr {...rowLink(href('jobs', j.id))}>
       <td class="span2"><a href={href('jobs', j.id)}><b>{j.name}</b></a><span class="sub mono">{j.id.slice(0, 8)}{j.parallelism ? ` · × ${j.parallelism}` : ''}</span></td>
-      <td><Badge state={j.state} />{!over && j.tasks && j.tasks.running < j.tasks.total && <span class="sub" title={j.waitingReason || undefined}>{j.tasks.running} of {j.tasks.total} tasks</span>}</td>
+      <td><Badge state={j.state} />{!over && j.tasks && j.tasks.running + (j.tasks.finished ?? 0) < j.tasks.total && <span class="sub" title={j.waitingReason || undefined}>{j.tasks.running} of {j.tasks.total} tasks</span>}</td>
       <td class="num" data-label="Uptime">{uptime(over ? j.durationMs : j.startedAt === null ? null : now - j.startedAt)}</td>
       <td class="num" data-label="In">{over ? '–' : rate(j.recordsInPerSecond)}</td>
       <td class="num" data-label="Out">{over ? '–' : rate(j.recordsOutPerSecond)}</td>

@@ -86,7 +86,7 @@ function Head({ job }: { job: Job }) {
           <Fact name="Busiest">{percent(over ? null : job.busyRatio ?? busiest)}</Fact>
           <Fact name="Watermark lag">{duration(over ? null : job.watermarkLagMs)}</Fact>
           <Fact name="Late / bad">{count(job.late)}<small> / </small><span class={job.bad ? 'bad' : ''}>{count(job.bad)}</span></Fact>
-          <Fact name="Tasks">{job.tasks ? <>{job.tasks.running}<small> of {job.tasks.total}</small></> : '–'}</Fact>
+          <Fact name="Tasks">{job.tasks ? <>{job.tasks.running}<small> of {job.tasks.total}{job.tasks.finished && !over ? `, ${job.tasks.finished} done` : ''}</small></> : '–'}</Fact>
           <Fact name="Restarts"><span class={job.restarts ? 'warn' : ''}>{job.restarts}</span></Fact>
         </dl>
       </section>

@@ -1,6 +1,6 @@
 // A job's graph, the vertex that was chosen, and the last hour.
 import { useState } from 'preact/hooks'
-import { bytes, count, duration, percent, rate, watermark, whole } from '../format.ts'
+import { bytes, count, duration, percent, rate, setting, watermark, whole } from '../format.ts'
 import { href, replace, useGet } from '../hooks.ts'
 import { Chart } from '../chart.tsx'
 import { Sql } from '../code.tsx'
@@ -39,7 +39,7 @@ function LastHour({ job }: { job: Job }) {
       <Chart title="Busiest vertex" times={times} format={percent} max={1} lines={[line('busy', 'busy'), line('backpressured', 'pressed')]} />
       <Chart title="Watermark lag" times={times} format={duration} lines={[line('watermarkLagMs', 'lag')]} />
       <Chart title="Checkpoint duration" times={times} format={duration} lines={[line('checkpointMs', 'duration')]} />
-      <Chart title="Late and bad" times={times} format={count} lines={[line('late', 'late'), line('bad', 'bad')]} />
+      <Chart title={`Late and bad in ${setting(doc?.stepMs ?? seriesMs)}`} times={times} format={count} lines={[line('late', 'late'), line('bad', 'bad')]} />
     </section>
   )
 }
@@ -120,7 +120,9 @@ function Bar({ value, of, text }: { value: number | null; of: number; text: stri
 }
 
 function Operators({ job, v }: { job: Job; v: Vertex }) {
-  const [open, setOpen] = useState(v.operators?.find((o) => o.sqlText)?.id ?? '')
+  // A source's own text is but its name; the longest says most.
+  const longest = (v.operators ?? []).reduce<Operator | undefined>((a, o) => ((o.sqlText?.length ?? 0) > (a?.sqlText?.length ?? 0) ? o : a), undefined)
+  const [open, setOpen] = useState(longest?.id ?? '')
   const metrics = new Map((v.operatorMetrics ?? []).map((m) => [m.id, m]))
   const chosen = v.operators?.find((o) => o.id === open)
   return (

@@ -61,7 +61,7 @@ export function Tail({ job, v }: { job: Job; v: Vertex }) {
       <div class="row">
         <h3>Rows leaving</h3>
         <select class="input" aria-label="Operator whose rows to show" value={chosen?.id} onChange={(e) => setOperator(e.currentTarget.value)}>
-          {operators.map((o) => <option key={o.id} value={o.id}>{o.name}</option>)}
+          {operators.map((o) => <option key={o.id} value={o.id}>{o.name}{o.sqlLine ? `, line ${o.sqlLine}` : ''}</option>)}
         </select>
         <button type="button" class="button" disabled={over} onClick={() => setOn(!on)}><Icon name={on ? 'stop' : 'play'} />{on ? 'Stop' : 'Show live rows'}</button>
         <span class="muted small" role="status">
