@@ -166,7 +166,7 @@ func (s *settings) startBramble(ctx context.Context, script string) (running, er
 		return nil, err
 	}
 	err = cl.submit(ctx, script, "-p", strconv.Itoa(s.parallelism), "-D", "EVENTS=0", "-D", "SINK=blackhole", "-D", "RATE="+strconv.FormatInt(s.rate, 10),
-		"-D", "execution.checkpointing.interval="+s.checkpoint.String())
+		"-D", "execution.checkpointing.interval="+s.ourCheckpoint.String())
 	if err != nil {
 		cl.stop()
 		return nil, err

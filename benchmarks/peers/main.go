@@ -41,7 +41,8 @@ type settings struct {
 	recorded bool
 
 	// of speed
-	warm, measure, checkpoint time.Duration
+	warm, measure             time.Duration
+	checkpoint, ourCheckpoint time.Duration
 	rounds                    int
 	memory                    string
 
@@ -103,9 +104,10 @@ func parse(command string, args []string) (*settings, error) {
 	case "speed":
 		f.IntVar(&s.parallelism, "parallelism", runtime.NumCPU(), "tasks of each step")
 		f.StringVar(&s.cores, "cores", "", "the cores that each engine runs on, as taskset takes them; without it all")
-		f.DurationVar(&s.warm, "warm", 5*time.Second, "how long a job runs before it is measured")
-		f.DurationVar(&s.measure, "measure", 10*time.Second, "how long it is measured")
-		f.DurationVar(&s.checkpoint, "checkpoint", 10*time.Second, "interval of checkpoints")
+		f.DurationVar(&s.warm, "warm", 5*time.Second, "how long Flink runs before it is measured")
+		f.DurationVar(&s.measure, "measure", 10*time.Second, "how long Flink is measured; Bramble is over the same events")
+		f.DurationVar(&s.checkpoint, "checkpoint", 10*time.Second, "interval of Flink's checkpoints")
+		f.DurationVar(&s.ourCheckpoint, "our-checkpoint", time.Second, "interval of Bramble's checkpoints: it takes less time for the same events, in which one of ten seconds would not come")
 		f.IntVar(&s.rounds, "rounds", 1, "how often; the median counts")
 		f.StringVar(&s.memory, "memory", "2GiB", "memory of Bramble's taskmanager; Flink has 2 GB of heap, 1 GB for RocksDB, and what else it takes")
 		f.StringVar(&s.out, "out", "", "a directory for the table, the plot and the figures; without it only the table is printed")

@@ -33,22 +33,22 @@ func (r *report) markdown(plot string) string {
 	}
 	fmt.Fprintf(&b, "# Nexmark: Bramble and Apache Flink, %s\n\n", r.When)
 	fmt.Fprintf(&b, "%s. Commit %s. Load average %s before, %s after.\n\n", r.Machine, r.Commit, r.LoadBefore, r.LoadAfter)
-	fmt.Fprintf(&b, "Each engine alone, in turn, on cores %s, parallelism %d, checkpoints every %s; %s of warm-up, then measured for %s; %d round(s), the median. ",
-		cores, r.Parallelism, r.Checkpoint, r.Warm, r.Measure, r.Rounds)
+	fmt.Fprintf(&b, "Each engine alone, in turn, on cores %s, parallelism %d. Flink has %s of warm-up and is measured for %s, with checkpoints every %s; Bramble is measured over the same "+
+		"events, from the same number to the same, with checkpoints every %s; %d round(s), the median. ", cores, r.Parallelism, r.Warm, r.Measure, r.Checkpoint, r.OurCheckpoint, r.Rounds)
 	fmt.Fprintf(&b, "The source makes events in the process, as fast as they are taken, %d of them a second of event time; results go to a blackhole. ", r.Rate)
-	b.WriteString("k/CPU s is thousands of events a second of CPU time, k/s by the clock, cores the CPU time a second, MB the peak of resident memory, " +
-		"ckpt. the checkpoints completed while it was measured.\n\n")
+	b.WriteString("M events is what was measured over, k/CPU s thousands of events a second of CPU time, k/s by the clock, cores the CPU time a second, MB the peak of resident " +
+		"memory, ckpt. the checkpoints completed while it was measured.\n\n")
 	if mean, worst, n := r.geometric(); n > 0 {
 		fmt.Fprintf(&b, "**Geometric mean of the ratios over %d queries: %.1f.** Worst: %s, %.1f.\n\n", n, mean, worst.Query, worst.ratio())
 	}
 	if plot != "" {
 		fmt.Fprintf(&b, "![Ratios by query](%s)\n\n", plot)
 	}
-	b.WriteString("| query | Bramble k/CPU s | k/s | cores | MB | ckpt. | Flink k/CPU s | k/s | cores | MB | ckpt. | ratio by CPU | by the clock |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| query | M events | Bramble k/CPU s | k/s | cores | MB | ckpt. | Flink k/CPU s | k/s | cores | MB | ckpt. | ratio by CPU | by the clock |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	var notes []string
 	for _, c := range r.Comparisons {
-		fmt.Fprintf(&b, "| %s %s%s", c.Query, cells(c.Bramble), cells(c.Flink))
+		fmt.Fprintf(&b, "| %s | %.1f to %.1f %s%s", c.Query, float64(c.Flink.From)/1e6, float64(c.Flink.From+c.Flink.Events)/1e6, cells(c.Bramble), cells(c.Flink))
 		if c.ok() {
 			fmt.Fprintf(&b, "| **%.1f** | %.1f |\n", c.ratio(), c.Bramble.perSecond()/c.Flink.perSecond())
 		} else {

@@ -29,6 +29,8 @@ type running interface {
 
 // figure is what was measured of one engine and query.
 type figure struct {
+	// From is the first event that was measured.
+	From int64 `json:"from"`
 	// Events were taken in Seconds of the clock and CPUSeconds of all cores.
 	Events     int64   `json:"events"`
 	Seconds    float64 `json:"seconds"`
@@ -67,11 +69,13 @@ type report struct {
 	Warm        time.Duration `json:"warm_ns"`
 	Measure     time.Duration `json:"measure_ns"`
 	Checkpoint  time.Duration `json:"checkpoint_ns"`
-	Rate        int64         `json:"rate"`
-	Rounds      int           `json:"rounds"`
-	LoadBefore  string        `json:"load_before"`
-	LoadAfter   string        `json:"load_after"`
-	Comparisons []comparison  `json:"comparisons"`
+	// OurCheckpoint is Bramble's interval.
+	OurCheckpoint time.Duration `json:"our_checkpoint_ns"`
+	Rate          int64         `json:"rate"`
+	Rounds        int           `json:"rounds"`
+	LoadBefore    string        `json:"load_before"`
+	LoadAfter     string        `json:"load_after"`
+	Comparisons   []comparison  `json:"comparisons"`
 }
 
 func speed(ctx context.Context, s *settings) error {
@@ -87,7 +91,7 @@ func speed(ctx context.Context, s *settings) error {
 	}
 	r := &report{
 		When: time.Now().UTC().Format("2006-01-02 15:04 UTC"), Machine: machine(), Commit: commit(ctx), Cores: s.cores, Parallelism: s.parallelism,
-		Warm: s.warm, Measure: s.measure, Checkpoint: s.checkpoint, Rate: s.rate, Rounds: s.rounds, LoadBefore: load(),
+		Warm: s.warm, Measure: s.measure, Checkpoint: s.checkpoint, OurCheckpoint: s.ourCheckpoint, Rate: s.rate, Rounds: s.rounds, LoadBefore: load(),
 	}
 	fmt.Printf("%s\n%-5s %12s %12s %7s\n", r.Machine, "query", "Bramble", "Flink", "ratio")
 	for _, q := range s.queries {
@@ -104,8 +108,9 @@ func speed(ctx context.Context, s *settings) error {
 		}
 		var ours, theirs []figure
 		for range s.rounds {
-			ours = append(ours, s.measureOne(ctx, func() (running, error) { return s.startBramble(ctx, script) }))
-			theirs = append(theirs, s.measureOne(ctx, func() (running, error) { return s.startFlink(script) }))
+			f := s.measureOne(ctx, nil, func() (running, error) { return s.startFlink(script) })
+			theirs = append(theirs, f)
+			ours = append(ours, s.measureOne(ctx, &f, func() (running, error) { return s.startBramble(ctx, script) }))
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -141,34 +146,45 @@ func median(of []figure) figure {
 const startup = time.Minute
 
 // measureOne starts an engine, lets it warm up, and measures it. What goes wrong is part of the result.
-func (s *settings) measureOne(ctx context.Context, begin func() (running, error)) figure {
-	f, err := s.tryMeasure(ctx, begin)
+func (s *settings) measureOne(ctx context.Context, same *figure, begin func() (running, error)) figure {
+	f, err := s.tryMeasure(ctx, same, begin)
 	if err != nil {
 		f.Trouble = strings.ReplaceAll(head(err.Error(), 300), "\n", " ")
 	}
 	return f
 }
 
-func (s *settings) tryMeasure(ctx context.Context, begin func() (running, error)) (figure, error) {
+// tryMeasure measures for as long as the settings say or, with same, over the events that another one has been measured over: both have the same work and state then.
+func (s *settings) tryMeasure(ctx context.Context, same *figure, begin func() (running, error)) (figure, error) {
+	if same != nil && same.Trouble != "" {
+		same = nil
+	}
 	e, err := begin()
 	if err != nil {
 		return figure{}, err
 	}
 	defer e.stop()
-	if err := await(ctx, "the first event", startup, func() (bool, error) {
-		l, err := e.look(ctx)
-		return l.events > 0, err
-	}); err != nil {
+	if err := awaitEvents(ctx, e, 1, startup); err != nil {
 		return figure{}, err
 	}
-	if err := pause(ctx, s.warm); err != nil {
+	if same == nil {
+		err = pause(ctx, s.warm)
+	} else {
+		err = awaitEvents(ctx, e, same.From, patienceFor*s.warm)
+	}
+	if err != nil {
 		return figure{}, err
 	}
 	before, uBefore, tBefore, err := sample(ctx, e)
 	if err != nil {
 		return figure{}, err
 	}
-	if err := pause(ctx, s.measure); err != nil {
+	if same == nil {
+		err = pause(ctx, s.measure)
+	} else {
+		err = awaitEvents(ctx, e, same.From+same.Events, patienceFor*s.measure)
+	}
+	if err != nil {
 		return figure{}, err
 	}
 	after, uAfter, tAfter, err := sample(ctx, e)
@@ -176,13 +192,23 @@ func (s *settings) tryMeasure(ctx context.Context, begin func() (running, error)
 		return figure{}, err
 	}
 	f := figure{
-		Events: after.events - before.events, Seconds: tAfter.Sub(tBefore).Seconds(), CPUSeconds: (uAfter.cpu - uBefore.cpu).Seconds(),
+		From: before.events, Events: after.events - before.events, Seconds: tAfter.Sub(tBefore).Seconds(), CPUSeconds: (uAfter.cpu - uBefore.cpu).Seconds(),
 		PeakMB: float64(uAfter.peakBytes) / 1e6, Checkpoints: after.checkpoints - before.checkpoints,
 	}
 	if f.Events <= 0 || f.CPUSeconds <= 0 {
 		return f, fmt.Errorf("%d events came in %.0f s", f.Events, f.Seconds)
 	}
 	return f, nil
+}
+
+// patienceFor is how many times as long as the other one an engine may take for the same events.
+const patienceFor = 6
+
+func awaitEvents(ctx context.Context, e running, n int64, patience time.Duration) error {
+	return await(ctx, fmt.Sprintf("event %d", n), patience, func() (bool, error) {
+		l, err := e.look(ctx)
+		return l.events >= n, err
+	})
 }
 
 func sample(ctx context.Context, e running) (look, usage, time.Time, error) {
