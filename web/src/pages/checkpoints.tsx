@@ -8,10 +8,14 @@ import type { Checkpoint, CheckpointTask, Job } from '../types.ts'
 import { Badge, Card, Command, Empty, Fact, Scroll } from '../ui.tsx'
 import { ActionButton } from './actions.tsx'
 
+// So many of the history are shown at first.
+const shownFirst = 10
+
 export function CheckpointsTab({ job }: { job: Job }) {
   const now = useNow()
   const { readOnly } = useSession()
   const [open, setOpen] = useState<number>()
+  const [all, setAll] = useState(false)
   const c = job.checkpoints
   const history = c?.history ?? []
   const last = history.find((h) => h.state === 'completed')
@@ -32,24 +36,25 @@ export function CheckpointsTab({ job }: { job: Job }) {
       <Card title="History" aside={<ActionButton job={job} action="savepoint" />} flush>
         {history.length === 0 ? <Empty title="No checkpoint yet"><p>The first comes an interval after the start, if the jobmanager was started with <code>--checkpoint-dir</code>.</p></Empty> : (
           <Scroll label="Checkpoints">
-            <table>
+            <table class="blocks">
               <thead><tr><th scope="col">Number</th><th scope="col">Kind</th><th scope="col">State</th><th scope="col" class="num">Triggered</th><th scope="col" class="num">Duration</th><th scope="col" class="num">Size</th><th scope="col" class="num">Increment</th><th scope="col" class="num">Alignment</th><th scope="col"><span class="visually-hidden">Details</span></th></tr></thead>
               <tbody>
-                {history.map((h) => (
+                {history.slice(0, all ? undefined : shownFirst).map((h) => (
                   <Fragment key={h.id}>
                     <tr aria-selected={open === h.id}>
-                      <td>{h.id}</td>
-                      <td>{h.kind === 'savepoint' ? <span class="badge plain accent">savepoint</span> : h.kind}</td>
+                      <td data-label="Number">{h.id}</td>
+                      <td data-label="Kind">{h.kind === 'savepoint' ? <span class="badge plain accent">savepoint</span> : h.kind}</td>
                       <td><Badge state={h.state} />{h.error && <span class="sub bad">{h.error}</span>}</td>
-                      <td class="num">{dateTime(h.triggeredAt, now)}</td><td class="num">{duration(h.durationMs)}</td><td class="num">{bytes(h.sizeBytes)}</td>
-                      <td class="num">{bytes(h.incrementBytes)}</td><td class="num">{duration(h.alignmentMs)}</td>
+                      <td class="num" data-label="Triggered">{dateTime(h.triggeredAt, now)}</td><td class="num" data-label="Duration">{duration(h.durationMs)}</td><td class="num" data-label="Size">{bytes(h.sizeBytes)}</td>
+                      <td class="num" data-label="Increment">{bytes(h.incrementBytes)}</td><td class="num" data-label="Alignment">{duration(h.alignmentMs)}</td>
                       <td class="num"><button type="button" class="button quiet" aria-expanded={open === h.id} onClick={() => setOpen(open === h.id ? undefined : h.id)}>{open === h.id ? 'Less' : 'More'}<span class="visually-hidden"> of {h.kind} {h.id}</span></button></td>
                     </tr>
-                    {open === h.id && <tr><td colSpan={9}><Details job={job} h={h} names={names} readOnly={readOnly} /></td></tr>}
+                    {open === h.id && <tr><td class="all" colSpan={9}><Details job={job} h={h} names={names} readOnly={readOnly} /></td></tr>}
                   </Fragment>
                 ))}
               </tbody>
             </table>
+            {history.length > shownFirst && <div class="body" style={{ padding: '8px 16px' }}><button type="button" class="button quiet" aria-expanded={all} onClick={() => setAll(!all)}>{all ? 'Show the newest' : `Show all ${history.length}`}</button></div>}
           </Scroll>
         )}
       </Card>

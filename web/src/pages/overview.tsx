@@ -44,7 +44,15 @@ function LastHour({ job }: { job: Job }) {
   )
 }
 
+// flowOf is what a task is compared by: what comes in, or of a source, which has no input, what goes out.
+function flowOf(tasks: readonly Task[]): (t: Task) => number | null {
+  const takes = tasks.some((t) => (t.recordsInPerSecond ?? 0) > 0)
+  return (t) => (takes ? t.recordsInPerSecond : t.recordsOutPerSecond)
+}
+
 function VertexPanel({ job, v, close }: { job: Job; v: Vertex; close: () => void }) {
+  const tasks = v.tasks ?? []
+  const uneven = skew(tasks.map(flowOf(tasks)))
   return (
     <Card title={title(v)} aside={<><Badge state={v.state} /><button type="button" class="button icon quiet panel-close" onClick={close} aria-label="Close this panel"><Icon name="close" /></button></>} flush>
       <div class="body stack">
@@ -59,9 +67,10 @@ function VertexPanel({ job, v, close }: { job: Job; v: Vertex; close: () => void
           <Fact name="Latency p50 / p95 / p99">{v.latency ? `${duration(v.latency.p50)} / ${duration(v.latency.p95)} / ${duration(v.latency.p99)}` : '–'}</Fact>
           <Fact name="Watermark">{watermark(v.watermark)}</Fact>
           <Fact name="Lag">{duration(v.watermarkLagMs)}</Fact>
+          {uneven !== null && <Fact name="Skew"><span class={uneven > skewHigh ? 'warn' : ''}>{uneven.toFixed(1)} ×</span></Fact>}
         </dl>
       </div>
-      <Tasks tasks={v.tasks ?? []} />
+      <Tasks tasks={tasks} />
       <div class="body stack">
         <Operators job={job} v={v} />
         <Tail job={job} v={v} />
@@ -82,31 +91,29 @@ export function skew(values: readonly (number | null)[]): number | null {
 const skewHigh = 1.5
 
 function Tasks({ tasks }: { tasks: Task[] }) {
-  // A source has no input, and is compared by what it gives.
-  const flow = (t: Task) => (tasks.some((x) => (x.recordsInPerSecond ?? 0) > 0) ? t.recordsInPerSecond : t.recordsOutPerSecond)
+  const flow = flowOf(tasks)
   const most = Math.max(0, ...tasks.map((t) => flow(t) ?? 0))
   const largest = Math.max(0, ...tasks.map((t) => t.stateBytes ?? 0))
-  const s = skew(tasks.map(flow))
   return (
     <Scroll label="Tasks">
-      <table class="bars">
+      <table class="bars blocks">
         <caption class="visually-hidden">Tasks of this vertex</caption>
         <thead>
-          <tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Records {s !== null && <span class={s > skewHigh ? 'warn' : ''}>skew {s.toFixed(1)} ×</span>}</th>
+          <tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Records</th>
             <th scope="col">Busy, back-pressured</th><th scope="col">State size</th><th scope="col" class="num">Keys</th><th scope="col" class="num">Watermark</th><th scope="col" class="num">Late / bad</th><th scope="col">Taskmanager</th></tr>
         </thead>
         <tbody>
           {tasks.map((t) => (
             <tr key={t.index}>
-              <td class="nowrap">{t.index}{t.attempt ? <span class="muted small"> attempt {t.attempt}</span> : null}</td>
-              <td><Badge state={t.state} /></td>
-              <td><Bar value={flow(t)} of={most} text={rate(flow(t))} /></td>
-              <td><span class="bar"><Usage busy={t.busyRatio} pressed={t.backpressuredRatio} /><span>{percent(t.busyRatio)}{(t.backpressuredRatio ?? 0) >= 0.005 ? `, ${percent(t.backpressuredRatio)}` : ''}</span></span></td>
-              <td><Bar value={t.stateBytes} of={largest} text={bytes(t.stateBytes)} /></td>
-              <td class="num">{count(t.stateKeys)}</td>
-              <td class="num">{watermark(t.watermark).replace(/^.* /, '')}</td>
-              <td class="num">{whole(t.late)} / <span class={t.bad ? 'bad' : ''}>{whole(t.bad)}</span></td>
-              <td class="nowrap">{t.taskmanager ? <a href={href('taskmanagers', t.taskmanager)}>{t.taskmanager.slice(0, 24)}</a> : '–'}{t.error && <span class="sub bad">{t.error}</span>}</td>
+              <td class="nowrap" data-label="Task">{t.index}{t.attempt ? <span class="muted small"> attempt {t.attempt}</span> : null}</td>
+              <td class="span2"><Badge state={t.state} /></td>
+              <td class="all" data-label="Records"><Bar value={flow(t)} of={most} text={rate(flow(t))} /></td>
+              <td class="all" data-label="Busy, back-pressured"><span class="bar"><Usage busy={t.busyRatio} pressed={t.backpressuredRatio} /><span>{percent(t.busyRatio)}{(t.backpressuredRatio ?? 0) >= 0.005 ? `, ${percent(t.backpressuredRatio)}` : ''}</span></span></td>
+              <td class="all" data-label="State size"><Bar value={t.stateBytes} of={largest} text={bytes(t.stateBytes)} /></td>
+              <td class="num" data-label="Keys">{count(t.stateKeys)}</td>
+              <td class="num" data-label="Watermark">{watermark(t.watermark).replace(/^.* /, '')}</td>
+              <td class="num" data-label="Late / bad">{whole(t.late)} / <span class={t.bad ? 'bad' : ''}>{whole(t.bad)}</span></td>
+              <td class="nowrap all" data-label="Taskmanager">{t.taskmanager ? <a href={href('taskmanagers', t.taskmanager)}>{t.taskmanager.slice(0, 24)}</a> : '–'}{t.error && <span class="sub bad">{t.error}</span>}</td>
             </tr>
           ))}
         </tbody>
