@@ -145,8 +145,7 @@ func watchTimer(ctx context.Context) func() *bench.Histogram {
 	go func() {
 		h := &bench.Histogram{}
 		began := time.Now()
-		for n := time.Duration(1); ctx.Err() == nil; n++ {
-			due := n * time.Millisecond
+		for due := time.Millisecond; ctx.Err() == nil; due += time.Millisecond {
 			time.Sleep(due - time.Since(began))
 			h.Add(int64(time.Since(began)-due), 1)
 		}
@@ -165,7 +164,7 @@ func allocs(ctx context.Context, c *config, out func(string, float64, string, st
 		return err
 	}
 	defer r.Close() //nolint:errcheck // all was measured
-	events := c.rows(10_000_000)
+	events := c.rows(2_000_000)
 	for _, q := range nexmark.Queries() {
 		script, err := nexmark.Script(q, events, 100_000, "")
 		if err != nil {

@@ -293,13 +293,11 @@ func (s *probedSink) add(b *vec.Batch, sel []int, n int) {
 			if c.IsNull(r) {
 				continue
 			}
-			v := int64(0)
 			if c.Kind() == vec.Int64 {
-				v = vec.Values[int64](c)[r]
+				sum += sign(b.Kind(r)) * vec.Values[int64](c)[r]
 			} else {
-				v = int64(vec.Values[int32](c)[r])
+				sum += sign(b.Kind(r)) * int64(vec.Values[int32](c)[r])
 			}
-			sum += sign(b.Kind(r)) * v
 		}
 		s.sums.Columns[s.schema.Fields[i].Name] += sum
 	}

@@ -243,7 +243,7 @@ func (w *worker) stop() {
 	_ = w.stdin.Close() // it ends when its input does
 	t := time.AfterFunc(stopPatience, func() { _ = w.cmd.Process.Kill() })
 	defer t.Stop()
-	for range w.messages { //nolint:revive // what it still says interests nobody
+	for range w.messages { // what it still says interests nobody
 	}
 	_ = w.cmd.Wait()
 }
