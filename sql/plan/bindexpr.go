@@ -100,6 +100,8 @@ type exprBinder struct {
 	sc *scope
 	// computed is the table whose computed column is bound, nil otherwise.
 	computed *table
+	// outer is the scope of the query around a subquery, nil where it cannot be meant.
+	outer *scope
 	// agg collects aggregates; nil where none may stand.
 	agg *aggContext
 	// clause names where the expression stands, for errors about aggregates.
@@ -292,6 +294,9 @@ var unitNames = map[parse.Unit]string{
 func unitName(u parse.Unit) string { return unitNames[u] }
 
 func (b *exprBinder) subquery(n parse.Node, what string) error {
+	if strings.HasPrefix(what, "IN ") || what == "EXISTS" {
+		return b.p.errorf(n, "or join with the query in FROM", "%s can only be a condition of WHERE, joined to others by AND", what)
+	}
 	return b.p.errorf(n, "join with the query in FROM", "%s is not supported yet", what)
 }
 
@@ -328,6 +333,12 @@ func (b *exprBinder) column(ref *parse.ColumnRef) (*expr.Expr, error) {
 		i = j
 	}
 	if i < 0 {
+		if b.outer != nil {
+			around := exprBinder{p: b.p, sc: b.outer}
+			if e, err := around.column(ref); err == nil {
+				return e.MapColumns(func(i int) int { return outerBase + i }), nil
+			}
+		}
 		return nil, b.noColumn(ref, parts)
 	}
 	e := b.sc.rel.colExpr(i)

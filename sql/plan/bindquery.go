@@ -112,22 +112,32 @@ func (p *planner) bindFrom(s *parse.Select, e *env) (*scope, error) {
 }
 
 // bindWhere binds WHERE and what of it belongs into the joins of FROM.
-func (p *planner) bindWhere(s *parse.Select, sc *scope) (*scope, error) {
+func (p *planner) bindWhere(s *parse.Select, sc *scope, e *env) (*scope, error) {
 	var f *expr.Expr
+	var subs []*subquery
 	if s.Where != nil {
+		rest := []parse.Expr{s.Where}
+		if r, some := splitWhere(s.Where); len(some) > 0 {
+			rest, subs = r, some
+		}
 		b := p.exprBinder(sc)
 		b.clause = "WHERE"
-		var err error
-		if f, err = b.bindBool(s.Where, "WHERE"); err != nil {
-			return sc, err
+		var errs parse.ErrorList
+		for _, w := range rest {
+			x, err := b.bindBool(w, "WHERE")
+			if err != nil {
+				errs = appendErr(errs, err)
+				continue
+			}
+			f = and(f, x)
+		}
+		if len(errs) > 0 {
+			return sc, errs
 		}
 	}
-	r, f, err := p.settle(sc.rel, f)
+	r, err := p.narrow(s, sc, f, subs, e)
 	if err != nil {
 		return sc, err
-	}
-	if f != nil {
-		r = calcOver(r, f, nil, nil, s.Where, p.text(s.Where))
 	}
 	return sc.over(r), nil
 }
@@ -142,7 +152,7 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 		return nil, err
 	}
 	var errs parse.ErrorList
-	sc, err = p.bindWhere(s, sc)
+	sc, err = p.bindWhere(s, sc, e)
 	errs = appendErr(errs, err)
 	a := &aggregation{p: p, in: sc.rel, name: sc.name, ctx: &aggContext{}}
 	errs = appendErr(errs, p.bindGroupBy(s, sc, a))

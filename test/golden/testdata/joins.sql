@@ -15,6 +15,8 @@ CREATE TABLE near (room STRING, a STRING, b STRING, at_a TIMESTAMP(3), at_b TIME
 CREATE TABLE near_windows (room STRING, ws TIMESTAMP(3), c BIGINT) WITH ('connector' = 'result');
 CREATE TABLE totals (room STRING, temperatures BIGINT, humidities BIGINT) WITH ('connector' = 'result');
 CREATE TABLE pairs (room STRING, c BIGINT) WITH ('connector' = 'result');
+CREATE TABLE followed (sensor STRING, c BIGINT) WITH ('connector' = 'result');
+CREATE TABLE alone (sensor STRING, n INT) WITH ('connector' = 'result');
 CREATE TABLE kinds (kind STRING, title STRING, rooms BIGINT) WITH ('connector' = 'result');
 
 CREATE VIEW temperature AS
@@ -62,3 +64,10 @@ SELECT a.room, COUNT(b.n) FROM readings a LEFT JOIN readings b ON a.room = b.roo
 INSERT INTO kinds
 SELECT r.kind, k.title, COUNT(DISTINCT room)
 FROM readings r LEFT JOIN (VALUES ('temperature', 'Temperature'), ('other', 'Other')) AS k(kind, title) ON r.kind = k.kind GROUP BY r.kind, k.title;
+
+-- Rows that have a partner, and rows that have none.
+INSERT INTO followed
+SELECT sensor, COUNT(*) FROM readings a WHERE n IN (SELECT b.n - 1 FROM readings b WHERE b.room = a.room) GROUP BY sensor;
+
+INSERT INTO alone
+SELECT sensor, n FROM readings a WHERE n < 200 AND NOT EXISTS (SELECT 1 FROM readings b WHERE b.room = a.room AND b.n > a.n AND b.n < a.n + 12 AND b.kind = a.kind);
