@@ -98,6 +98,9 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 					gauge(descCheckpointSize, float64(k.last.SizeBytes), r.id, r.name())
 					gauge(descCheckpointLast, float64(m.jm.wall(k.last.EndedMS))/1000, r.id, r.name())
 				}
+				if m.jm.cfg.FlinkNames {
+					flinkCheckpoints(r, k, gauge)
+				}
 			}
 			if !s.Ended() {
 				all = append(all, prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(r.attempt()-1), r.id, r.name()))
