@@ -160,6 +160,11 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 	errs = appendErr(errs, err)
 	having, err := p.bindHaving(s, sc, a.ctx)
 	errs = appendErr(errs, err)
+	if s.Qualify != nil {
+		q, err := p.bindQualify(s, sc, a.ctx)
+		errs = appendErr(errs, err)
+		exprs = append(exprs, q) // a column more, on which the last filter is
+	}
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -177,6 +182,11 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 			return nil, err
 		}
 	}
+	if s.Qualify != nil {
+		n := len(exprs) - 1
+		r, exprs = calcOver(r, and(having, exprs[n]), nil, nil, s.Qualify, p.text(s.Qualify)), exprs[:n]
+		having = nil
+	}
 	for i := range cols {
 		c := derive(r, exprs[i], cols[i].name)
 		c.implicit = cols[i].implicit
@@ -191,9 +201,6 @@ func (p *planner) bindSelect(s *parse.Select, e *env) (*rel, error) {
 
 // refuseClauses reports what SELECT can hold but the engine cannot run.
 func (p *planner) refuseClauses(s *parse.Select) error {
-	if s.Qualify != nil {
-		return p.errorf(s.Qualify, "", "QUALIFY is not supported yet")
-	}
 	if len(s.Windows) > 0 {
 		w := s.Windows[0]
 		return p.errorf(w, "group by TUMBLE, HOP, CUMULATE or SESSION windows", "OVER windows are not supported yet")
@@ -246,6 +253,17 @@ func (p *planner) bindHaving(s *parse.Select, sc *scope, ctx *aggContext) (*expr
 	b := p.exprBinder(sc)
 	b.agg, b.clause = ctx, "HAVING"
 	return b.bindBool(s.Having, "HAVING")
+}
+
+// bindQualify binds QUALIFY, a condition on the rank of rows.
+func (p *planner) bindQualify(s *parse.Select, sc *scope, ctx *aggContext) (*expr.Expr, error) {
+	b := p.exprBinder(sc)
+	b.agg = ctx
+	e, err := b.bindBool(s.Qualify, "QUALIFY")
+	if err == nil && len(ctx.overs) == 0 {
+		err = p.errorf(s.Qualify, "use WHERE or HAVING", "QUALIFY needs a ROW_NUMBER")
+	}
+	return e, err
 }
 
 // bindItems binds the select list; stars are expanded.

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/bramble-stream/bramble/engine/expr"
 	"github.com/bramble-stream/bramble/engine/graph"
@@ -91,14 +93,14 @@ func (b *exprBinder) over(e *parse.Call) (*expr.Expr, error) {
 
 // key is equal for equal windows.
 func (c *overCall) key() string {
-	s := ""
+	var s strings.Builder
 	for _, x := range c.partition {
-		s += exprKey(x) + ","
+		s.WriteString(exprKey(x) + ",")
 	}
 	for _, o := range c.order {
-		s += "|" + exprKey(o.e) + strconv.FormatBool(o.desc) + strconv.FormatBool(o.nullsLast)
+		fmt.Fprintf(&s, "|%s %t %t", exprKey(o.e), o.desc, o.nullsLast)
 	}
-	return s
+	return s.String()
 }
 
 // rank puts the operator that numbers rows over r, and replaces in exprs, in place, what stands for the number.

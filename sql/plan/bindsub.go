@@ -100,7 +100,7 @@ func (p *planner) bindSubquery(s *subquery, sc *scope, e *env) (*rel, error) {
 // query around it, whose columns are outerBase and up.
 func (p *planner) subqueryRows(s *subquery, outer *scope, e *env) (in *rel, eqs []*expr.Expr, cond *expr.Expr, err error) {
 	sel, ok := s.query.Body.(*parse.Select)
-	plain := ok && len(s.query.With) == 0 && sel.GroupBy == nil && sel.Having == nil && sel.From != nil && len(s.query.OrderBy) == 0 && s.query.Limit == nil && s.query.Offset == nil
+	plain := ok && len(s.query.With) == 0 && sel.GroupBy == nil && sel.Having == nil && sel.Qualify == nil && sel.From != nil && len(s.query.OrderBy) == 0 && s.query.Limit == nil && s.query.Offset == nil
 	if plain && p.refuseClauses(sel) == nil {
 		in, eqs, cond, plain, err = p.plainSubquery(s, sel, outer, e)
 		if plain {

@@ -7,11 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bramble-stream/bramble/engine/expr"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/op/optest"
+	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -25,7 +27,6 @@ var (
 // merged hands the rows of side 0 and 1 to a join's inputs, in runs.
 type merged struct {
 	op.Operator
-	parts [2]*vec.Batch
 }
 
 type mergedFull struct {
@@ -470,4 +471,44 @@ func difference(want, got []string) string {
 		}
 	}
 	return b.String()
+}
+
+// TestLocalWindows: the ends of windows over instants are local times, 12:00 in Berlin in summer is 10:00 UTC.
+func TestLocalWindows(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).UnixMilli()
+	at := time.Date(2026, 6, 1, 10, 0, 0, 0, time.UTC).UnixMilli()
+	optest.Run(t, optest.Case{
+		Name: "local", New: newMerged(graph.JoinSpec{Mode: graph.WindowJoin, Type: graph.InnerJoin, LTZ: true}), In: bothIn, Keys: []int{1, 3}, Location: berlin,
+		Script: fmt.Sprintf("0, 1, a, %d\n1, 1, x, %d\nbarrier\nwm %d\nwm %d\n0, 1, late, %d\nend", end, end, at-2, at-1, end),
+		Want:   fmt.Sprintf("wm %d\n1, a, %d, 1, x, %d\nwm %d\nwm max", at-2, end, end, at-1), Late: 1,
+	})
+}
+
+// TestProgress: when clocks go back, local time comes to some hours twice; they are over after the second time.
+func TestProgress(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := newZone(berlin, true)
+	local := func(h, m int) int64 { return time.Date(2026, 10, 25, h, m, 0, 0, time.UTC).UnixMilli() }
+	for _, c := range []struct {
+		utc  time.Time
+		want int64
+	}{
+		{time.Date(2026, 10, 24, 20, 0, 0, 0, time.UTC), local(-2, 0)},
+		{time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC), local(2, 0)}, // 02:30 comes again
+		{time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC), local(2, 30)},
+	} {
+		if got := z.progress(c.utc.UnixMilli() - 1); got != c.want-1 {
+			t.Errorf("progress at %v: %v, want %v", c.utc, time.UnixMilli(got).UTC(), time.UnixMilli(c.want-1).UTC())
+		}
+	}
+	if newZone(nil, true).progress(5) != 5 || z.progress(stream.MaxTime) != stream.MaxTime {
+		t.Error("no zone, or the end of time, is moved")
+	}
 }

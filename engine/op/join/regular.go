@@ -16,8 +16,6 @@ type Regular struct {
 	// steps are the candidates in order, and the ends of the rows that came; joins that pad only.
 	steps   []step
 	matched []int32
-	run     []int
-	runs    []int32
 	sweep   sweeper
 }
 

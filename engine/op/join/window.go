@@ -18,9 +18,6 @@ type Window struct {
 	wm   stream.Time
 	// over is the local time up to which windows have been given.
 	over stream.Time
-	late *vec.Batch
-	part []int
-	one  [2][]int
 }
 
 var (
