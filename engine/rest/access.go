@@ -109,7 +109,7 @@ func (l *logins) failed() {
 // public are the routes that need no token; harmless those that change nothing though their method says so.
 var (
 	public   = []string{"/", "GET /api/v1/session", "POST /api/v1/login", "POST /api/v1/logout"}
-	harmless = []string{"POST /api/v1/login", "POST /api/v1/logout", "POST /api/v1/sql/validate"}
+	harmless = []string{"POST /api/v1/login", "POST /api/v1/logout", "POST /api/v1/sql/validate", "POST /api/v1/sql/complete"}
 )
 
 // errWrongToken says that a token was shown, and is wrong.

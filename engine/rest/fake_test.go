@@ -208,6 +208,9 @@ func fakeLanguage() Language {
 			}
 			return &ScriptPlan{Vertices: []PlanVertex{{ID: "a", Name: "v", Parallelism: 1, Operators: []Operator{}}}, Edges: []Edge{}, Explain: "plan"}, nil
 		},
+		Complete: func(script string, line, column int) Completion {
+			return Completion{Position{line, column - 1}, []CompletionItem{{"SELECT", "keyword", "", script}}}
+		},
 		Diagnose: func(err error) []Diagnostic {
 			if errors.Is(err, errScript) {
 				return []Diagnostic{{Line: 2, Column: 8, Message: `column "tmep" does not exist`}}

@@ -182,6 +182,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{"POST", "/api/v1/jobs/" + jobID + "/cancel", "/api/v1/jobs/{id}/cancel", "", "202"},
 		{"POST", "/api/v1/sql/validate", "/api/v1/sql/validate", `{"script":"x"}`, "200"},
 		{"POST", "/api/v1/sql/validate", "/api/v1/sql/validate", `{"script":"a;\nSELECT tmep"}`, "200"},
+		{"POST", "/api/v1/sql/complete", "/api/v1/sql/complete", `{"script":"x","line":1,"column":2}`, "200"},
 		{"GET", "/api/v1/examples", "/api/v1/examples", "", "200"},
 	} {
 		w := call(t, s, c.method, c.path, c.body)

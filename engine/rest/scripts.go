@@ -193,6 +193,22 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, out)
 }
 
+func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Script string `json:"script"`
+		Line   int    `json:"line"`
+		Column int    `json:"column"`
+	}
+	if !s.read(w, r, &body) {
+		return
+	}
+	if s.cfg.Language.Complete == nil {
+		fail(w, http.StatusNotFound, "this jobmanager completes no scripts")
+		return
+	}
+	answer(w, http.StatusOK, s.cfg.Language.Complete(body.Script, body.Line, body.Column))
+}
+
 func (s *Server) examples(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, append([]Example{}, s.cfg.Examples...))
 }

@@ -67,8 +67,31 @@ type Language struct {
 	Substitute func(script string, settings map[string]string) (string, error)
 	// Plan plans a script without running it.
 	Plan func(ctx context.Context, script string, settings map[string]string) (*ScriptPlan, error)
+	// Complete proposes how a script may go on at a line and column, which count from 1. It is called on any goroutine.
+	Complete func(script string, line, column int) Completion
 	// Diagnose finds the positions in an error of the two; none when it has none. EndLine may be 0.
 	Diagnose func(err error) []Diagnostic
+}
+
+// Completion are proposals for what begins at From, the likeliest first.
+type Completion struct {
+	From  Position         `json:"from"`
+	Items []CompletionItem `json:"items"`
+}
+
+// Position is a place in a script. Both count from 1, columns in characters.
+type Position struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+}
+
+// CompletionItem is a proposal. Kind is keyword, table, column, function, option or connector; Insert replaces what lies between Completion's From
+// and the cursor.
+type CompletionItem struct {
+	Label  string `json:"label"`
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+	Insert string `json:"insert"`
 }
 
 // Example is a script to begin with.
@@ -164,6 +187,7 @@ func (s *Server) routeOwn() {
 	s.handle("POST /api/v1/jobs/{id}/rescale", s.rescale)
 	s.handle("GET /api/v1/jobs/{id}/triggers/{trigger}", s.triggerState)
 	s.handle("POST /api/v1/sql/validate", s.validate)
+	s.handle("POST /api/v1/sql/complete", s.complete)
 	s.handle("GET /api/v1/examples", s.examples)
 	s.handle("GET /api/v1/openapi.yaml", s.openAPI)
 	s.mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {

@@ -5,21 +5,41 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/bramble-stream/bramble/connectors/all"
+	"github.com/bramble-stream/bramble/engine/agg"
+	"github.com/bramble-stream/bramble/engine/expr"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
 	"github.com/bramble-stream/bramble/engine/rest"
 	"github.com/bramble-stream/bramble/examples"
+	"github.com/bramble-stream/bramble/sql/complete"
 	"github.com/bramble-stream/bramble/sql/parse"
+	"github.com/bramble-stream/bramble/sql/plan"
 	"github.com/bramble-stream/bramble/web"
 )
 
 // withLanguage gives the HTTP server what it needs of SQL, and scripts to begin with.
 func withLanguage(h jobmanager.HTTP) jobmanager.HTTP {
-	h.Substitute, h.Diagnose = substituteSettings, diagnose
+	h.Substitute, h.Complete, h.Diagnose = substituteSettings, completer(), diagnose
 	h.UI = web.Handler()
 	for _, e := range examples.All() {
 		h.Examples = append(h.Examples, rest.Example{Name: e.Name, Title: e.Title, Script: e.Script})
 	}
 	return h
+}
+
+// completer proposes out of what this program has.
+func completer() func(script string, line, column int) rest.Completion {
+	catalog := complete.Catalog{
+		Connectors: all.Connectors(), TableOptions: plan.TableOptions(), Settings: plan.Settings(), Functions: expr.Functions(), Aggregates: agg.Functions(),
+	}
+	return func(script string, line, column int) rest.Completion {
+		r := complete.At(script, line, column, catalog)
+		c := rest.Completion{From: rest.Position{Line: line, Column: r.Column}, Items: []rest.CompletionItem{}}
+		for _, i := range r.Items {
+			c.Items = append(c.Items, rest.CompletionItem(i))
+		}
+		return c
+	}
 }
 
 // substituteSettings takes variables from the settings alone: the server's environment is not for those who submit.

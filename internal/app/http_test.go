@@ -169,6 +169,11 @@ func TestHTTP(t *testing.T) {
 	if len(checked.Diagnostics) != 0 || checked.Plan == nil || len(checked.Plan.Vertices) < 2 || len(checked.Plan.Edges) < 1 {
 		t.Errorf("a good script: %+v", checked)
 	}
+	var completion rest.Completion
+	h.call("POST", "/api/v1/sql/complete", object{"script": httpScript + "\nSELECT k FROM num", "line": 5, "column": 18}, &completion)
+	if completion.From != (rest.Position{Line: 5, Column: 15}) || len(completion.Items) == 0 || completion.Items[0].Label != "numbers" {
+		t.Errorf("completion: %+v", completion)
+	}
 	for {
 		var c rest.Cluster
 		if h.call("GET", "/api/v1/cluster", nil, &c); c.SlotsTotal == 2 {
@@ -260,7 +265,9 @@ func (h *httpCluster) look() {
 		if code := h.call("GET", "/api/v1/taskmanagers/"+id+"/flamegraph?seconds=1", nil, &flame); code != 200 || flame.Name != "all" {
 			h.t.Errorf("flame graph of %s: %d %+v", id, code, flame)
 		}
-		var dump struct{ ThreadInfos []struct{ StringifiedThreadInfo string } }
+		var dump struct {
+			ThreadInfos []struct{ StringifiedThreadInfo string }
+		}
 		path := "/taskmanagers/" + id
 		if id == "jobmanager" {
 			path = "/jobmanager"

@@ -92,6 +92,8 @@ var layers = []layer{
 	{"web", nil},
 
 	{"sql/parse", nil},
+	// It reads scripts that are not whole yet, without a syntax tree.
+	{"sql/complete", []string{"engine/op", "engine/graph"}},
 	{"sql/plan", join(columns, "engine/graph", "engine/op", "sql/parse")},
 
 	{"proto/...", []string{"proto/..."}},
