@@ -101,48 +101,64 @@ func (cl *cluster) submit(ctx context.Context, script string, args ...string) er
 	return nil
 }
 
-// metric adds the series of a name whose labels hold a text.
-func (cl *cluster) metric(ctx context.Context, port int, name, label string) (float64, error) {
+// series names metrics: those of a name whose labels hold a text.
+type series struct{ name, label string }
+
+// metrics adds up series of a process, which are asked for once: an answer costs the engine about a millisecond.
+func (cl *cluster) metrics(ctx context.Context, port int, of ...series) ([]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	resp, err := cl.client.Do(req)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
-	return sumOf(resp.Body, name, label)
+	return sumsOf(resp.Body, of)
 }
 
-func sumOf(r io.Reader, name, label string) (float64, error) {
-	sum := 0.0
+func sumsOf(r io.Reader, of []series) ([]float64, error) {
+	sums := make([]float64, len(of))
 	sc := bufio.NewScanner(r)
 	for sc.Scan() {
-		if line := sc.Text(); strings.HasPrefix(line, name+"{") && strings.Contains(line, label) {
+		line := sc.Text()
+		for i, m := range of {
+			if !strings.HasPrefix(line, m.name+"{") || !strings.Contains(line, m.label) {
+				continue
+			}
 			v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			sum += v
+			sums[i] += v
 		}
 	}
-	return sum, sc.Err()
+	return sums, sc.Err()
+}
+
+func (cl *cluster) events(ctx context.Context) (int64, error) {
+	if err := errors.Join(cl.tm.failed(), cl.jm.failed()); err != nil {
+		return 0, err
+	}
+	made, err := cl.metrics(ctx, cl.tmPort, series{"bramble_task_records_out_total", fmt.Sprintf("operator=%q", cl.source)})
+	if err != nil {
+		return 0, err
+	}
+	return int64(made[0]), nil
 }
 
 func (cl *cluster) look(ctx context.Context) (look, error) {
-	if err := errors.Join(cl.tm.failed(), cl.jm.failed()); err != nil {
-		return look{}, err
+	job, err := cl.metrics(ctx, cl.jmPort, series{"bramble_checkpoints_total", `status="completed"`}, series{"bramble_job_restarts_total", ""},
+		series{"bramble_jobmanager_jobs", `state="FAILED"`})
+	if err != nil {
+		return look{}, errors.Join(cl.tm.failed(), cl.jm.failed(), err)
 	}
-	events, err1 := cl.metric(ctx, cl.tmPort, "bramble_task_records_out_total", fmt.Sprintf("operator=%q", cl.source))
-	done, err2 := cl.metric(ctx, cl.jmPort, "bramble_checkpoints_total", `status="completed"`)
-	restarts, err3 := cl.metric(ctx, cl.jmPort, "bramble_job_restarts_total", "")
-	failed, err4 := cl.metric(ctx, cl.jmPort, "bramble_jobmanager_jobs", `state="FAILED"`)
-	err := errors.Join(err1, err2, err3, err4)
-	if err == nil && restarts+failed > 0 {
-		err = fmt.Errorf("the job has failed: %s", lastError(cl.jmOut))
+	if job[1]+job[2] > 0 {
+		return look{}, fmt.Errorf("the job has failed: %s", lastError(cl.jmOut))
 	}
-	return look{events: int64(events), checkpoints: int64(done)}, err
+	events, err := cl.events(ctx)
+	return look{events: events, checkpoints: int64(job[0])}, err
 }
 
 // lastError is the last line of a log that tells of an error.

@@ -66,7 +66,7 @@ func (s *settings) flinkOptions(checkpoints string) []string {
 // flinkProcess is Flink at work.
 type flinkProcess struct {
 	*process
-	events atomic.Int64
+	made atomic.Int64
 	// checkpoints is where they are.
 	checkpoints string
 }
@@ -99,7 +99,7 @@ func (p *flinkProcess) follow(r io.Reader, log *os.File) {
 		line, err := b.ReadString('\n')
 		if n, ok := strings.CutPrefix(line, "@events "); ok {
 			v, _ := strconv.ParseInt(strings.TrimSpace(n), 10, 64) // our own program writes it
-			p.events.Store(v)
+			p.made.Store(v)
 		} else {
 			_, _ = log.WriteString(line) // for people to read
 		}
@@ -111,6 +111,8 @@ func (p *flinkProcess) follow(r io.Reader, log *os.File) {
 
 func (p *flinkProcess) pids() []int { return []int{p.cmd.Process.Pid} }
 
+func (p *flinkProcess) events(context.Context) (int64, error) { return p.made.Load(), p.failed() }
+
 func (p *flinkProcess) look(context.Context) (look, error) {
 	// Completed ones have this file; their numbers go up, and only the last one is kept.
 	files, err := filepath.Glob(filepath.Join(p.checkpoints, "*", "chk-*", "_metadata"))
@@ -119,5 +121,5 @@ func (p *flinkProcess) look(context.Context) (look, error) {
 		n, _ := strconv.ParseInt(strings.TrimPrefix(filepath.Base(filepath.Dir(f)), "chk-"), 10, 64) // Flink made the name
 		latest = max(latest, n)
 	}
-	return look{events: p.events.Load(), checkpoints: latest}, errors.Join(err, p.failed())
+	return look{events: p.made.Load(), checkpoints: latest}, errors.Join(err, p.failed())
 }

@@ -30,7 +30,7 @@ type mqttSettings struct {
 
 func (m *mqttSettings) flags(f *flag.FlagSet) {
 	f.StringVar(&m.jobs, "jobs", "filter,tumble,hop", "which jobs: filter, tumble (10 s averages of 1,000 sensors), hop (60 s every 10 s)")
-	f.StringVar(&m.rates, "rates", "10000,50000,100000,200000,0", "messages a second, rising; 0: as many as the broker takes")
+	f.StringVar(&m.rates, "rates", "10000,100000,0", "messages a second, rising; 0: as many as the broker takes")
 	f.DurationVar(&m.duration, "duration", 12*time.Second, "how long readings are sent at each rate")
 	f.StringVar(&m.brokerCore, "broker-core", "0", "the core of Mosquitto, the publisher and the checker")
 	f.StringVar(&m.engineSet, "engine-cores", strconv.Itoa(min(1, runtime.NumCPU()-1)), "the cores of the engine")
@@ -269,7 +269,7 @@ func startBrambleMQTT(ctx context.Context, s *settings, job string, port int) (m
 		cl.stop()
 		return nil, err
 	}
-	if err := await(ctx, "the subscription", startup, func() (bool, error) {
+	if err := await(ctx, "the subscription", startup, lookEvery, func() (bool, error) {
 		log, err := os.ReadFile(cl.tmOut)
 		return bytes.Contains(log, []byte("connected to mqtt broker")), err
 	}); err != nil {

@@ -141,7 +141,7 @@ func freePort() (int, error) {
 
 // awaitPort waits until something listens.
 func awaitPort(ctx context.Context, port int) error {
-	return await(ctx, fmt.Sprintf("port %d", port), time.Minute, func() (bool, error) {
+	return await(ctx, fmt.Sprintf("port %d", port), time.Minute, lookEvery, func() (bool, error) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = c.Close()
@@ -152,10 +152,10 @@ func awaitPort(ctx context.Context, port int) error {
 
 const lookEvery = 25 * time.Millisecond
 
-func await(ctx context.Context, what string, patience time.Duration, ok func() (bool, error)) error {
+func await(ctx context.Context, what string, patience, every time.Duration, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	t := time.NewTicker(lookEvery)
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		if is, err := ok(); is || err != nil {

@@ -23,6 +23,8 @@ type look struct {
 type running interface {
 	// look returns an error when the job or a process has failed.
 	look(ctx context.Context) (look, error)
+	// events is how many the source has made, for little.
+	events(ctx context.Context) (int64, error)
 	pids() []int
 	stop()
 }
@@ -204,10 +206,21 @@ func (s *settings) tryMeasure(ctx context.Context, same *figure, begin func() (r
 // patienceFor is how many times as long as the other one an engine may take for the same events.
 const patienceFor = 6
 
+// countEvery is how often events are counted until there are enough: seldom, for it costs the engine.
+const countEvery = 50 * time.Millisecond
+
+// awaitEvents waits for event n, and looks now and then whether the job still runs.
 func awaitEvents(ctx context.Context, e running, n int64, patience time.Duration) error {
-	return await(ctx, fmt.Sprintf("event %d", n), patience, func() (bool, error) {
-		l, err := e.look(ctx)
-		return l.events >= n, err
+	looked := time.Now()
+	return await(ctx, fmt.Sprintf("event %d", n), patience, countEvery, func() (bool, error) {
+		if time.Since(looked) > time.Second {
+			looked = time.Now()
+			if _, err := e.look(ctx); err != nil {
+				return false, err
+			}
+		}
+		made, err := e.events(ctx)
+		return made >= n, err
 	})
 }
 
