@@ -250,7 +250,7 @@ func (r *reader) drain(ctx context.Context, name, from string) error {
 		into := r.unused()
 		var found []answer
 		err := persist(ctx, r.ctx, r.server, func(ctx context.Context) (err error) {
-			found, err = into.do(ctx, r.client, []any{"XREADGROUP", "GROUP", r.table.Options["group"], from, "COUNT", readCount, "STREAMS", name, last})
+			found, err = into.do(ctx, r.link, []any{"XREADGROUP", "GROUP", r.table.Options["group"], from, "COUNT", readCount, "STREAMS", name, last})
 			return err
 		})
 		if err != nil || len(found) == 0 || len(found[0].entries) == 0 {

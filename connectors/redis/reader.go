@@ -10,6 +10,7 @@ import (
 // reader asks Redis for entries, on a goroutine of its own: for all streams, or for one consumer of a group.
 type reader struct {
 	*source
+	link *link
 	// split is the index of the consumer's split.
 	split int
 	// pos[i] is the id after which split i is asked for; last[i] where a bounded one ends.
@@ -26,6 +27,7 @@ type reader struct {
 }
 
 func (r *reader) run(ctx context.Context) error {
+	defer r.link.close()
 	if err := persist(ctx, r.ctx, r.server, r.prepare); err != nil {
 		return err
 	}
@@ -159,7 +161,7 @@ func (r *reader) read(ctx context.Context, into *reply) ([]answer, error) {
 	for _, n := range names {
 		args = append(args, n)
 	}
-	found, err := into.do(ctx, r.client, append(args, ids...))
+	found, err := into.do(ctx, r.link, append(args, ids...))
 	if err != nil {
 		for i := range r.group { // an answer may have been lost
 			r.group[i].behind = true

@@ -15,10 +15,12 @@ const replyKept = 4 << 20
 // reply is the answer to one XREAD as bytes, and what is in it. The library's own parser makes a value of each string; here they are slices of the answer, valid
 // until the reply is used again.
 type reply struct {
-	buf     bytes.Buffer
-	rest    []byte
-	entries []entry
-	fields  [][]byte
+	buf []byte
+	// While the answer is read, at is behind the values that are there, and left how many are to come.
+	at, left int
+	rest     []byte
+	entries  []entry
+	fields   [][]byte
 }
 
 // serverError is an error that the server answered with.
@@ -34,12 +36,11 @@ func (serverError) RedisError() {}
 var errReply = errors.New("redis answered XREAD in a form that is not understood")
 
 // do sends a command and reads its answer. Nothing is tried again.
-func (r *reply) do(ctx context.Context, c *redis.Client, args []any) ([]answer, error) {
-	r.buf.Reset()
-	if err := c.Process(ctx, redis.NewRawWriteToCmd(ctx, &r.buf, args...)); err != nil {
+func (r *reply) do(ctx context.Context, l *link, args []any) ([]answer, error) {
+	if err := l.do(ctx, r, args); err != nil {
 		return nil, err
 	}
-	return r.parse(r.buf.Bytes())
+	return r.parse(r.buf)
 }
 
 // parse reads the answer to XREAD: in RESP3 a map from stream to entries, in RESP2 pairs of them; nil when there is nothing.

@@ -151,7 +151,7 @@ func (s *source) start(readers int) {
 	s.cancel = cancel
 	var all sync.WaitGroup
 	for i := range readers {
-		r := &reader{source: s, split: i, pos: make([]string, len(s.splits)), last: make([]string, len(s.splits)), done: make([]bool, len(s.splits))}
+		r := &reader{source: s, link: &link{client: s.client}, split: i, pos: make([]string, len(s.splits)), last: make([]string, len(s.splits)), done: make([]bool, len(s.splits))}
 		for k := range s.splits {
 			r.pos[k] = string(s.pos[k])
 		}
@@ -187,7 +187,7 @@ func (s *source) unused() *reply {
 }
 
 func (s *source) reuse(r *reply) {
-	if r == nil || r.buf.Cap() > replyKept {
+	if r == nil || cap(r.buf) > replyKept {
 		return
 	}
 	select {
@@ -378,8 +378,8 @@ func (s *source) Close() error {
 	if s.client == nil {
 		return nil
 	}
-	s.cancel()
-	err := s.client.Close() // wakes a blocked read
+	s.cancel() // wakes a blocked read
+	err := s.client.Close()
 	<-s.done
 	if errors.Is(err, redis.ErrClosed) {
 		return nil
