@@ -13,6 +13,9 @@ const axe = readFileSync(new URL('../../web/node_modules/axe-core/axe.min.js', i
 const desktop = { width: 1280, height: 800 }
 const phone = { width: 390, height: 844 }
 
+// Pictures show a job that has something to do.
+const rows = PICTURES ? 300_000 : 2000
+
 const script = `SET 'pipeline.name' = 'house';
 SET 'execution.checkpointing.interval' = '2 s';
 SET 'parallelism.default' = '2';
@@ -24,7 +27,7 @@ CREATE TABLE readings (
   WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
 ) WITH (
   'connector' = 'datagen',
-  'rows-per-second' = '2000',
+  'rows-per-second' = '${rows}',
   'fields.sensor.min' = '1',
   'fields.sensor.max' = '50'
 );
@@ -78,6 +81,8 @@ async function accessible(what) {
 async function picture(name) {
   if (!PICTURES) return
   mkdirSync(PICTURES, { recursive: true })
+  // Nothing looks as if it were pointed at, but for what is.
+  if (!name.includes('typo')) await page.mouse.move(2, 400)
   await page.screenshot({ path: `${PICTURES}/${name}.png` })
 }
 
@@ -178,6 +183,9 @@ async function vertexOpens() {
   await see(page.getByRole('table', { name: 'Tasks of this vertex' }))
   assert.equal(await page.getByRole('table', { name: 'Tasks of this vertex' }).locator('tbody tr').count(), 2)
   await see(page.getByText('LAST_VALUE'))
+  await page.waitForTimeout(PICTURES ? 8000 : 0)
+  await page.locator('.vertex[aria-pressed=true]').evaluate((e) => scrollTo(0, e.getBoundingClientRect().top + scrollY + 110))
+  await picture('dashboard-operator')
   await see(page.locator('.facts', { hasText: 'Keys' }).getByText('50', { exact: true }))
 }
 
@@ -235,7 +243,7 @@ async function processPages() {
   await page.getByRole('link', { name: 'Goroutines' }).click()
   await see(page.locator('pre.log', { hasText: 'goroutine' }))
   await page.getByRole('link', { name: 'CPU profile' }).click()
-  await page.getByLabel('For how long').selectOption('2')
+  await page.getByLabel('For how long').selectOption(PICTURES ? '5' : '2')
   await button('Record a flame graph').click()
   await see(page.locator('.flame rect'))
   await accessible('a flame graph')

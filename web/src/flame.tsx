@@ -97,10 +97,12 @@ export function Flame({ root }: { root: Frame }) {
                   if (e.key === 'Escape') setPath(path.slice(0, -1))
                 }}>
                 <rect x={b.x * width} y={b.depth * rowHeight} width={Math.max(0.5, px - 0.5)} height={rowHeight - 1} rx="2" fill={match(b.frame.name) ? '#f5c542' : color(b.frame.name)} />
-                {px > 34 && <text x={b.x * width + 5} y={b.depth * rowHeight + 13}>{clip(short(b.frame.name), px - 10)}</text>}
               </g>
             )
           })}
+          <g aria-hidden="true">
+            {shown.filter((b) => b.width * width > 34).map((b, i) => <text key={i} x={b.x * width + 5} y={b.depth * rowHeight + 13}>{clip(short(b.frame.name), b.width * width - 10)}</text>)}
+          </g>
         </svg>
       </div>
       <Top root={root} />

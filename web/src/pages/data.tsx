@@ -12,7 +12,7 @@ const rejectedMs = 5000
 export function DataTab({ job, query }: { job: Job; query: URLSearchParams }) {
   const vertices = job.vertices ?? []
   const v = vertices.find((x) => x.id === query.get('vertex')) ?? vertices[0]
-  const { doc, error } = useGet<Rejected>(`jobs/${encodeURIComponent(job.id)}/rejected`, ended(job.state) ? 0 : rejectedMs)
+  const { doc, error, status } = useGet<Rejected>(`jobs/${encodeURIComponent(job.id)}/rejected`, ended(job.state) ? 0 : rejectedMs)
   const names = new Map(vertices.flatMap((x) => (x.operators ?? []).map((o) => [o.id, o.name] as const)))
   const named = (id: string) => names.get(id) ?? id
   return (
@@ -24,7 +24,7 @@ export function DataTab({ job, query }: { job: Job; query: URLSearchParams }) {
       )}>
         {v ? <Tail key={v.id} job={job} v={v} /> : <p class="muted">The graph of this job is not known.</p>}
       </Card>
-      {error && <Fault text={error} />}
+      {error && status !== 404 && <Fault text={error} />}
       <Card title={<>Bad records <span class="muted">{whole(doc?.badTotal ?? job.bad)}</span></>} flush>
         {doc?.bad?.length ? (
           <Scroll label="Bad records">

@@ -20,13 +20,13 @@ export function TaskManagerPage({ id, tab }: { id: string; tab: string }) {
   const base = `taskmanagers/${encodeURIComponent(id)}`
   return (
     <div class="stack">
-      <div><h1>{name}</h1><span class="muted small mono">{isJobManager ? doc?.address : [m?.hostName ? m.dataAddress : '', id].filter(Boolean).join(' · ')}</span></div>
+      <div><h1>{name}</h1><span class="muted small mono">{isJobManager ? doc?.address : id}</span></div>
       {error && <Fault text={error} />}
       {doc && !m && !isJobManager && <Notice tone="warn">This taskmanager is not registered any more. What it logged is on its machine.</Notice>}
       {m && (
         <section class="card" aria-label="Summary">
           <dl class="summary">
-            <Fact name="Machine">{[m.os, m.arch].filter(Boolean).join('/') || '–'}<small>{m.cores ? ` ${m.cores} cores` : ''}</small></Fact>
+            <Fact name="Machine">{m.arch || '–'}<small>{[m.os, m.cores ? `${m.cores} cores` : ''].filter(Boolean).join(', ')}</small></Fact>
             <Fact name="Slots used">{m.slots - m.slotsFree}<small> of {m.slots}</small></Fact>
             <Fact name="Memory used">{bytes(m.memoryUsedBytes)}<small> of {bytes(m.memoryBudgetBytes)}</small></Fact>
             <Fact name="RSS">{bytes(m.rssBytes)}</Fact>
