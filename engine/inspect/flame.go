@@ -60,7 +60,7 @@ func Flame(data []byte) (*Frame, error) {
 	var samples []sample
 	locations, functions := map[uint64][]uint64{}, map[uint64]uint64{}
 	var texts []string
-	err = fields(raw, func(field protowire.Number, bytes []byte, _ uint64) error {
+	err = fields(raw, func(field int32, bytes []byte, _ uint64) error {
 		switch field {
 		case fieldSample:
 			s, err := readSample(bytes)
@@ -72,7 +72,7 @@ func Flame(data []byte) (*Frame, error) {
 			return err
 		case fieldFunction:
 			var id, name uint64
-			err := fields(bytes, func(f protowire.Number, _ []byte, v uint64) error {
+			err := fields(bytes, func(f int32, _ []byte, v uint64) error {
 				switch f {
 				case fieldID:
 					id = v
@@ -142,7 +142,7 @@ func (f *Frame) finish() {
 func readSample(data []byte) (sample, error) {
 	var s sample
 	var values []uint64
-	err := fields(data, func(f protowire.Number, packed []byte, v uint64) error {
+	err := fields(data, func(f int32, packed []byte, v uint64) error {
 		switch f {
 		case fieldLocationID:
 			return numbers(&s.locations, packed, v)
@@ -159,12 +159,12 @@ func readSample(data []byte) (sample, error) {
 
 func readLocation(data []byte) (location, error) {
 	var l location
-	err := fields(data, func(f protowire.Number, bytes []byte, v uint64) error {
+	err := fields(data, func(f int32, bytes []byte, v uint64) error {
 		switch f {
 		case fieldID:
 			l.id = v
 		case fieldLine:
-			return fields(bytes, func(f protowire.Number, _ []byte, v uint64) error {
+			return fields(bytes, func(f int32, _ []byte, v uint64) error {
 				if f == fieldID {
 					l.functions = append(l.functions, v)
 				}
@@ -194,7 +194,7 @@ func numbers(to *[]uint64, packed []byte, alone uint64) error {
 }
 
 // fields calls f for each field of a message: with bytes, or with a number and nil.
-func fields(data []byte, f func(field protowire.Number, bytes []byte, number uint64) error) error {
+func fields(data []byte, f func(field int32, bytes []byte, number uint64) error) error {
 	for len(data) > 0 {
 		field, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -206,12 +206,12 @@ func fields(data []byte, f func(field protowire.Number, bytes []byte, number uin
 		case protowire.VarintType:
 			var v uint64
 			if v, n = protowire.ConsumeVarint(data); n >= 0 {
-				err = f(field, nil, v)
+				err = f(int32(field), nil, v)
 			}
 		case protowire.BytesType:
 			var v []byte
 			if v, n = protowire.ConsumeBytes(data); n >= 0 {
-				err = f(field, v, 0) // not nil, also when it is empty
+				err = f(int32(field), v, 0) // not nil, also when it is empty
 			}
 		default:
 			n = protowire.ConsumeFieldValue(field, kind, data)

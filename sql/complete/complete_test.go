@@ -14,7 +14,8 @@ func catalog() Catalog {
 		Connectors: map[string]*op.Connector{
 			"mqtt": {Name: "mqtt", Options: []op.Option{
 				{Key: "qos", Kind: op.OptionEnum, Enum: []string{"0", "1", "2"}, Default: "1", Doc: "of the subscription"},
-				{Key: "url", Required: true, Doc: "the broker"}, {Key: "clean-session", Kind: op.OptionBool},
+				{Key: "url", Required: true, Doc: "the broker"},
+				{Key: "clean-session", Kind: op.OptionBool},
 			}, Modes: func(*graph.TableSpec) []graph.ChangelogMode { return nil }},
 			"datagen": {Name: "datagen"},
 		},
