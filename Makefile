@@ -53,7 +53,7 @@ test: test-deps vet ## Install what tests need, then run all tests, against real
 	$(if $(wildcard test),go test -tags $(REAL) -timeout 15m ./test/...)
 
 .PHONY: chaos
-chaos: ## Let random FAULTS=30 happen to running jobs and compare the results; RUN=TestMQTT SEED=1 ONLY=kill,cut to choose
+chaos: ## Let random FAULTS=30 happen to running jobs and compare the results (full disks, cut networks: as root); RUN=TestMQTT SEED=1 ONLY=kill,cut to choose
 	go test -tags chaos,invariants -count=1 -v -timeout 4h -run '$(or $(RUN),.)' ./test/chaos -args -faults $(or $(FAULTS),30) \
 		-seed $(or $(SEED),0) -only '$(ONLY)'
 

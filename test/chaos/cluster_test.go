@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || integration
 
 package chaos
 
@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +24,7 @@ import (
 
 const (
 	// patience bounds every wait: far above what is usual, since machines are shared.
-	patience = 90 * time.Second
+	patience = 150 * time.Second
 	poll     = 50 * time.Millisecond
 	slots    = 2
 	// dataHost is where taskmanagers listen; what they are known under leads through a proxy on loopback.
@@ -40,12 +41,19 @@ type process struct {
 
 func start(t *testing.T, dir, name, bin string, args ...string) *process {
 	t.Helper()
-	out, err := os.Create(filepath.Join(dir, name+".log"))
+	return startIn(t, nil, dir, name, bin, args...)
+}
+
+// startIn starts a program by a command that leads into some other surroundings, and becomes it.
+func startIn(t *testing.T, enter []string, dir, name, bin string, args ...string) *process {
+	t.Helper()
+	args = append(append(slices.Clone(enter), testenv.Bin(t, bin)), args...)
+	out, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	p := &process{t: t, name: name, cmd: exec.Command(testenv.Bin(t, bin), args...), done: make(chan struct{})}
+	p := &process{t: t, name: name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
@@ -86,23 +94,36 @@ func (p *process) ended() bool {
 	}
 }
 
-// manager is a taskmanager; what its peers send it comes through the proxy.
+// manager is a taskmanager; what its peers send it comes through the proxy, unless it has a machine of its own.
 type manager struct {
 	*process
-	proxy *testenv.CuttableProxy
+	proxy   *testenv.CuttableProxy
+	machine *machine
+	disk    *disk
 }
 
-// cluster is a jobmanager and taskmanagers as processes.
+// layout is what a cluster consists of beside its taskmanagers.
+type layout struct {
+	// jobmanagers is how many there are: one leads.
+	jobmanagers int
+	// network gives each taskmanager a network namespace of its own.
+	network bool
+}
+
+// cluster is jobmanagers and taskmanagers as processes.
 type cluster struct {
-	t       *testing.T
-	logs    string
-	addr    string
-	metrics string
-	// checkpoints is a directory that all share.
-	checkpoints string
-	jobmanager  *process
+	t    *testing.T
+	logs string
+	// host is where jobmanagers listen; addr are their addresses, as clients take them.
+	host, addr  string
+	jobmanagers []*jobManager
 	managers    []*manager
 	started     int
+	// checkpoints is a directory that all share; disk is what it is on.
+	checkpoints string
+	disk        *disk
+	// net is nil if all is on loopback.
+	net *network
 	// began is when the run began, for its log.
 	began time.Time
 	// due are things to do later, in no order.
@@ -114,15 +135,26 @@ type dueAction struct {
 	do func()
 }
 
-func startCluster(t *testing.T, logs string, taskmanagers int) *cluster {
+func startCluster(t *testing.T, logs string, taskmanagers int, l layout) *cluster {
 	t.Helper()
-	rpc, metrics := testenv.FreePort(t), testenv.FreePort(t)
-	c := &cluster{
-		t: t, logs: logs, addr: fmt.Sprintf("%s:%d", loopback, rpc), metrics: fmt.Sprintf("http://%s:%d/metrics", loopback, metrics), began: time.Now(),
-		checkpoints: filepath.Join(t.TempDir(), "checkpoints"),
+	c := &cluster{t: t, logs: logs, host: loopback, began: time.Now()}
+	if l.network {
+		c.net = newNetwork(t, taskmanagers)
+		c.host = c.net.host()
 	}
-	c.jobmanager = start(t, logs, "jobmanager", "jobmanager", "--bind-host", loopback, "--rpc-port", strconv.Itoa(rpc), "--http-port", "0",
-		"--metrics-port", strconv.Itoa(metrics), "--checkpoint-dir", "file://"+c.checkpoints)
+	c.disk = newDisk(t, filepath.Join(t.TempDir(), "storage"), storageBytes)
+	c.checkpoints = filepath.Join(c.disk.dir, "checkpoints")
+	for i := range l.jobmanagers {
+		c.jobmanagers = append(c.jobmanagers, newJobManager(t, c.host, i))
+	}
+	var addrs []string
+	for _, jm := range c.jobmanagers {
+		addrs = append(addrs, jm.addr)
+	}
+	c.addr = strings.Join(addrs, ",")
+	for i := range c.jobmanagers {
+		c.startJobManager(i)
+	}
 	for range taskmanagers {
 		c.addManager()
 	}
@@ -133,10 +165,17 @@ func startCluster(t *testing.T, logs string, taskmanagers int) *cluster {
 func (c *cluster) addManager() {
 	c.t.Helper()
 	c.started++
-	port := testenv.FreePort(c.t)
-	m := &manager{proxy: testenv.ProxyAt(c.t, fmt.Sprintf("%s:%d", loopback, port), fmt.Sprintf("%s:%d", dataHost, port))}
-	m.process = start(c.t, c.logs, fmt.Sprintf("taskmanager%03d", c.started), "taskmanager", "--jobmanager", c.addr, "--bind-host", dataHost,
-		"--advertise-host", loopback, "--data-port", strconv.Itoa(port), "--slots", strconv.Itoa(slots), "--metrics-port", "-1", "--data-dir", c.t.TempDir())
+	m := &manager{disk: newDisk(c.t, filepath.Join(c.t.TempDir(), "data"), dataBytes)}
+	args := []string{"--jobmanager", c.addr, "--slots", strconv.Itoa(slots), "--metrics-port", "-1", "--data-dir", filepath.Join(m.disk.dir, "taskmanager")}
+	name := fmt.Sprintf("taskmanager%03d", c.started)
+	if c.net != nil {
+		m.machine = c.net.claim()
+		m.process = startIn(c.t, m.machine.enter(), c.logs, name, "taskmanager", append(args, "--bind-host", m.machine.addr, "--data-port", "6124")...)
+	} else {
+		port := testenv.FreePort(c.t)
+		m.proxy = testenv.ProxyAt(c.t, fmt.Sprintf("%s:%d", loopback, port), fmt.Sprintf("%s:%d", dataHost, port))
+		m.process = start(c.t, c.logs, name, "taskmanager", append(args, "--bind-host", dataHost, "--advertise-host", loopback, "--data-port", strconv.Itoa(port))...)
+	}
 	c.managers = append(c.managers, m)
 }
 
@@ -146,6 +185,9 @@ func (c *cluster) kill(i int) string {
 	m.signal(syscall.SIGKILL)
 	<-m.done
 	c.managers = append(c.managers[:i:i], c.managers[i+1:]...)
+	if m.machine != nil {
+		m.machine.used = false
+	}
 	return m.name
 }
 
@@ -189,9 +231,7 @@ func (c *cluster) await(what string, ok func() bool) {
 			out, _ := c.bramble("list", "-a")
 			c.t.Fatalf("waited %s for %s\n%s", patience, what, out)
 		}
-		if c.jobmanager != nil && c.jobmanager.ended() {
-			c.t.Fatalf("the jobmanager ended while waiting for %s", what)
-		}
+		c.watchJobManagers(what)
 		for _, m := range c.managers {
 			if m.ended() {
 				c.t.Fatalf("%s ended by itself: %s", m.name, m.cmd.ProcessState)
@@ -245,18 +285,20 @@ func (c *cluster) submit(script string, args ...string) string {
 	return id[:32]
 }
 
-// metric adds all series of a name of the jobmanager; -1 if it cannot be asked.
-func (c *cluster) metric(name string) float64 {
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
-	defer cancel()
-	v, err := metric(ctx, c.metrics, name)
+// metric adds all series of a name that have all of some labels, of the jobmanager that leads; -1 if none does or it cannot be asked.
+func (c *cluster) metric(name string, labels ...string) float64 {
+	i := c.leader()
+	if i < 0 {
+		return -1
+	}
+	v, err := c.jobmanagers[i].metric(c.t.Context(), name, labels...)
 	if err != nil {
 		return -1
 	}
 	return v
 }
 
-func metric(ctx context.Context, url, name string) (sum float64, err error) {
+func metric(ctx context.Context, url, name string, labels ...string) (sum float64, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err
@@ -272,6 +314,9 @@ func metric(ctx context.Context, url, name string) (sum float64, err error) {
 	for sc := bufio.NewScanner(resp.Body); sc.Scan(); {
 		line := sc.Text()
 		if rest, ok := strings.CutPrefix(line, name); ok && (rest[0] == ' ' || rest[0] == '{') {
+			if slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(rest, l) }) {
+				continue
+			}
 			v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
 			if err != nil {
 				return 0, fmt.Errorf("metric %q: %w", line, err)

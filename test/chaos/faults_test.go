@@ -1,4 +1,4 @@
-//go:build chaos
+//go:build chaos || integration
 
 package chaos
 
@@ -26,21 +26,34 @@ func (r *chaos) kinds() []kind {
 		{"kill", r.killOne},
 		{"kill", r.killOne},
 		{"kill2", r.killTwo},
+		{"killjm", r.killJobManager},
+		{"killjm", r.killJobManager},
 		{"freeze", r.freeze},
-		{"cut", r.cut},
-		{"cutall", r.cutAll},
-		{"stall", r.stall},
+		{"freezejm", r.freezeJobManager},
 		{"redis", r.restartRedis},
 		{"rediskill", r.killRedis},
-		{"freezejm", r.freezeJobManager},
 		{"storage", r.storage},
 		{"savepoint", r.savepoint},
 		{"rescale", r.rescale},
 		{"move", r.move},
 	}
+	if r.net != nil {
+		all = append(all, kind{"part", r.part}, kind{"part", r.part}, kind{"partjm", r.partJobManager}, kind{"partjm", r.partJobManager},
+			kind{"link", r.linkDown}, kind{"link", r.linkDown})
+	} else {
+		all = append(all, kind{"cut", r.cut}, kind{"cutall", r.cutAll}, kind{"stall", r.stall})
+	}
+	if r.disk.bounded {
+		all = append(all, kind{"fullstorage", r.fullStorage}, kind{"fulldata", r.fullData})
+	}
 	if r.mosquitto != nil {
 		all = append(all, kind{"mosquitto", r.restartMosquitto}, kind{"mosquitto", r.restartMosquitto})
 	}
+	return r.choose(all)
+}
+
+// choose keeps what -only names.
+func (r *chaos) choose(all []kind) []kind {
 	if *onlyFlag == "" {
 		return all
 	}
@@ -123,15 +136,6 @@ func (r *chaos) restartMosquitto() string {
 	return r.restart(r.mosquitto, r.mosquitto.Stop, r.upTo(2*time.Second))
 }
 
-// freezeJobManager stops the jobmanager for longer than its heartbeat may be late, and lets it wake up.
-func (r *chaos) freezeJobManager() string {
-	d := 3500*time.Millisecond + r.upTo(3*time.Second)
-	r.jobmanager.signal(syscall.SIGSTOP)
-	r.pause(d)
-	r.jobmanager.signal(syscall.SIGCONT)
-	return fmt.Sprintf(" for %s", d)
-}
-
 // storage takes the directory of the checkpoints away for a while: nothing can be read or written there.
 func (r *chaos) storage() string {
 	r.t.Helper()
@@ -173,6 +177,7 @@ func (r *chaos) rescale() string {
 // move stops the job with a savepoint and submits it again from there, at any parallelism.
 func (r *chaos) move() string {
 	p := 1 + r.rnd.IntN(parallelism+1)
+	r.await("a jobmanager to lead", func() bool { return r.leader() >= 0 })
 	out, err := r.during("stop", r.id, "--savepoint-path", r.saveDir())
 	if err != nil {
 		return " stop" + outcome(out, err)
@@ -181,7 +186,7 @@ func (r *chaos) move() string {
 	if !ok {
 		r.t.Fatalf("stop printed %q", out)
 	}
-	r.await("taskmanagers to be there", func() bool { return len(r.due) == 0 })
+	r.await("taskmanagers and a jobmanager to be there", func() bool { return len(r.due) == 0 && r.leader() >= 0 })
 	old := r.id
 	r.id = r.submitAt(p, "--from-savepoint", strings.TrimSpace(path))
 	return fmt.Sprintf(" from %s to %s at %d", old[:8], r.id[:8], p)
