@@ -1,6 +1,9 @@
 package join
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/rows"
@@ -45,6 +48,9 @@ func (o *Regular) Open(ctx *op.Context) error {
 func (o *Regular) Process(in int, b *vec.Batch, out op.Output) error {
 	if b.Len() == 0 {
 		return nil
+	}
+	if !o.spec.Retracts && slices.ContainsFunc(b.Kinds(), vec.RowKind.Retracts) {
+		return fmt.Errorf("join of inserts only got rows that take others back, on input %d", in)
 	}
 	now := o.ctx.Clock.Now().UnixMilli()
 	o.split(in, b)
