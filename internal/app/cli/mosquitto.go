@@ -114,7 +114,8 @@ func (b *brokerStats) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(brokerUp, prometheus.GaugeValue, 1)
 	for _, m := range brokerMetrics {
-		if v, ok := b.mu.values[m.topic]; ok {
+		// The broker is silent about what it has not counted yet.
+		if v, ok := b.mu.values[m.topic]; ok || m.counter {
 			kind := prometheus.GaugeValue
 			if m.counter {
 				kind = prometheus.CounterValue
