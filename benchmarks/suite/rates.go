@@ -65,9 +65,9 @@ func checkpoints(ctx context.Context, c *config, out func(string, float64, strin
 		rows int64
 		sql  string
 	}{
-		{"10 s window, 1,000 keys", 1000, 400_000_000, `CREATE TABLE out_rows (id BIGINT, a DOUBLE, c BIGINT) WITH ('connector' = 'blackhole');
+		{"10 s window, 1,000 keys", 1000, 200_000_000, `CREATE TABLE out_rows (id BIGINT, a DOUBLE, c BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO out_rows SELECT id, AVG(temp), COUNT(*) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY id, window_start, window_end;`},
-		{"GROUP BY, 100,000 keys", 100_000, 60_000_000, `CREATE TABLE out_rows (id BIGINT, a DOUBLE, c BIGINT) WITH ('connector' = 'blackhole');
+		{"GROUP BY, 100,000 keys", 100_000, 20_000_000, `CREATE TABLE out_rows (id BIGINT, a DOUBLE, c BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO out_rows SELECT id, AVG(temp), COUNT(*) FROM readings GROUP BY id;`},
 	} {
 		rows := c.rows(j.rows)
