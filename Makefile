@@ -157,6 +157,8 @@ bench-compare: ## Compare with a revision, BASE=rev PKG=./benchmarks/micro BENCH
 bench-short: ## Run every benchmark once, so that none rots
 	@test -n "$(BENCHED)" || { echo "there are no benchmarks"; exit 0; }
 	$(if $(BENCHED),go test -short -run '^$$' -bench . -benchtime 1x $(BENCHED))
+	go test -count=1 -tags integration ./internal/bench
+	go run ./benchmarks/suite -short
 
 .PHONY: nexmark-conformance
 nexmark-conformance: ## Compare Nexmark's results with Apache Flink's, row for row; EVENTS=1000000 QUERIES=q0,q5; RECORDED=1 needs no Flink
