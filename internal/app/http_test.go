@@ -345,3 +345,37 @@ func TestHTTPS(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTPTellsNoSecrets asks for everything about a job that has passwords.
+func TestHTTPTellsNoSecrets(t *testing.T) {
+	h := newHTTPCluster(t, jobmanager.HTTP{})
+	for h.call("GET", "/readyz", nil, nil) != http.StatusOK {
+	}
+	const text = `SET 'pipeline.name' = 'secretive';
+CREATE TABLE a (x INT) WITH ('connector' = 'mqtt', 'url' = 'tcp://me:hushhush@127.0.0.1:1', 'topic' = 't', 'username' = 'me', 'password' = 'hush''hush', 'format' = 'json');
+CREATE TABLE b (x INT) WITH ('connector' = 'redis-stream', 'url' = 'redis://:hushhush@127.0.0.1:1', 'stream' = 's');
+INSERT INTO b SELECT x FROM a WHERE x > ${LEAST};`
+	var submitted struct{ JobID string }
+	if code := h.call("POST", "/api/v1/jobs", object{"script": text, "settings": object{"LEAST": "1", "restart-strategy.type": "none"}}, &submitted); code != 200 {
+		t.Fatalf("submit: %d", code)
+	}
+	j := h.until(submitted.JobID, "began", func(j *rest.Job) bool { return len(j.Vertices) > 0 })
+	if j.Script == nil || !strings.Contains(*j.Script, "'password' = '******'") || !strings.Contains(*j.Script, "tcp://me:******@127.0.0.1:1") || !strings.Contains(*j.Script, "x > 1") {
+		t.Errorf("script: %s", *j.Script)
+	}
+	id := submitted.JobID
+	for _, path := range []string{
+		"/api/v1/jobs/" + id, "/api/v1/cluster", "/jobs/" + id, "/jobs/" + id + "/config", "/jobs/" + id + "/plan", "/jobs/" + id + "/exceptions", "/jobs/overview",
+		"/jobs/" + id + "/vertices/" + j.Vertices[0].ID, "/jobmanager/config",
+	} {
+		var body json.RawMessage
+		if code := h.call("GET", path, nil, &body); code != 200 || strings.Contains(string(body), "hush") {
+			t.Errorf("GET %s: %d %s", path, code, body)
+		}
+	}
+	var checked json.RawMessage
+	h.call("POST", "/api/v1/sql/validate", object{"script": text, "settings": object{"LEAST": "1"}}, &checked)
+	if !strings.Contains(string(checked), `"diagnostics":[]`) || strings.Contains(string(checked), "hush") {
+		t.Errorf("validate: %s", checked)
+	}
+}
