@@ -88,12 +88,14 @@ func (r *run) remoteCounters(ctx context.Context, cl *client.Client, id string, 
 		return err
 	}
 	for _, v := range d.Vertices {
-		for _, o := range v.GetTotals().GetOperators() {
-			switch {
-			case strings.HasPrefix(o.Name, "Source"):
-				m.Events += o.RecordsOut
-			case strings.HasPrefix(o.Name, "Sink"):
-				m.Rows += o.RecordsIn
+		for _, t := range v.Tasks {
+			for _, o := range t.GetMetrics().GetOperators() {
+				switch {
+				case strings.HasPrefix(o.Name, "Source"):
+					m.Events += o.RecordsOut
+				case strings.HasPrefix(o.Name, "Sink"):
+					m.Rows += o.RecordsIn
+				}
 			}
 		}
 	}

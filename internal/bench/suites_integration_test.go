@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/benchmarks/nexmark"
+	"github.com/bramble-stream/bramble/engine/serve"
+	"github.com/bramble-stream/bramble/internal/app"
 )
 
 var update = flag.Bool("update", false, "print what facts.go is to have")
@@ -122,7 +125,7 @@ func TestNexmarkFacts(t *testing.T) {
 				if got := m.Sums.Columns[f.bids]; got != VerifiedEvents/50*46 {
 					t.Errorf("%s: %s adds up to %d", q, f.bids, got)
 				}
-			} else if sum := fmt.Sprintf("%016x", m.Sums.Checksum); m.Sums.Rows != f.rows || sum != f.checksum {
+			} else if sum := fmt.Sprintf("%016x", m.Sums.Checksum); m.Sums.Rows != f.rows || sum != f.checksum && (f.checksum != "" || f.rows == 0) {
 				if *update {
 					fmt.Printf("\t%q: {due: %q, rows: %d, checksum: %q},\n", q, f.due, m.Sums.Rows, sum)
 				} else {
@@ -136,4 +139,33 @@ func TestNexmarkFacts(t *testing.T) {
 func firstWords(s string) string {
 	line, _, _ := strings.Cut(s, ";")
 	return line
+}
+
+// TestRemote runs a query on a cluster that is there already, by its address alone.
+func TestRemote(t *testing.T) {
+	cluster, err := app.NewCluster(app.ClusterConfig{
+		TaskManagers: 1, Slots: 2, MemoryBytes: 256 << 20, HTTPPort: serve.Off, MetricsPort: serve.Off, DataDir: t.TempDir(), CheckpointDir: "file://" + t.TempDir(),
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- cluster.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	c := small(t, "nexmark")
+	c.Queries, c.JobManager, c.Events = []string{"q2"}, cluster.JobManager.Address(), 300_000
+	r, err := Run(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := r.Results[0]; r.Bad() || x.Events != 300_000 || x.Rows == 0 || x.EventsPerSecond <= 0 || r.Remote == "" {
+		t.Errorf("%+v", x)
+	}
 }
