@@ -379,7 +379,7 @@ func (r *running) exceptionDocument(f job.Failure) rest.Exception {
 		At: r.wall(f.At), TaskManager: f.TaskManager, Operator: f.Operator, SQLLine: known(f.Line), SQLColumn: known(f.Column), Attempt: f.Attempt,
 		Message: message, Root: root,
 	}
-	if f.HasTask {
+	if r.hasTask(f) {
 		v := r.planned.Graph.Vertices[f.Task.Vertex]
 		d.Vertex, d.Index, d.Task = v.ID, f.Task.Index, fmt.Sprintf("%s (%d/%d)", v.Name, f.Task.Index+1, v.Parallelism)
 	}

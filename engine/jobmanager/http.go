@@ -102,8 +102,11 @@ var (
 	_ rest.Actions = (*jobService)(nil)
 )
 
+// do runs f in the loop. A bug in what is only looked at must not end the jobs.
 func (v views) do(ctx context.Context, f func(*cluster) error) error {
-	return (&jobService{jm: v.jm}).do(ctx, f)
+	return (&jobService{jm: v.jm}).do(ctx, func(c *cluster) error {
+		return serve.Guard(v.jm.cfg.Log, "a document", func() error { return f(c) })
+	})
 }
 
 // Cluster implements rest.Views.

@@ -136,6 +136,15 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
+// TestFailureOfAnotherPlan: a job that was rescaled may have failed in a vertex that it does not have any more.
+func TestFailureOfAnotherPlan(t *testing.T) {
+	r := runningJob(t)
+	f := job.Failure{Message: "gone", HasTask: true, Task: job.Ref{Vertex: 7, Index: 1}}
+	if e, d := r.exception(f), r.exceptionDocument(f); e.VertexId != "" || d.Vertex != "" || d.Message != "gone" {
+		t.Errorf("%v, %+v", e, d)
+	}
+}
+
 func TestDepths(t *testing.T) {
 	g := &graph.JobGraph{Vertices: make([]*graph.Vertex, 4), Edges: []*graph.Edge{{From: 0, To: 1}, {From: 1, To: 3}, {From: 2, To: 3}}}
 	if d := depthsOf(g); d[0] != 0 || d[1] != 1 || d[2] != 0 || d[3] != 2 {

@@ -108,11 +108,16 @@ func (r *running) exception(f job.Failure) *pb.JobException {
 		AtMs: r.wall(f.At), Message: f.Message, TaskmanagerId: f.TaskManager, Operator: f.Operator,
 		Line: int32(f.Line), Column: int32(f.Column), Attempt: int32(f.Attempt), //nolint:gosec // of a script
 	}
-	if f.HasTask {
+	if r.hasTask(f) {
 		v := r.planned.Graph.Vertices[f.Task.Vertex]
 		e.VertexId, e.VertexName, e.Index = v.ID, v.Name, int32(f.Task.Index) //nolint:gosec // small
 	}
 	return e
+}
+
+// hasTask reports whether a failure names a task of the present plan: another parallelism may have had more vertices.
+func (r *running) hasTask(f job.Failure) bool {
+	return f.HasTask && f.Task.Vertex < len(r.planned.Graph.Vertices)
 }
 
 // sortedHealth has those with an error first.
