@@ -207,6 +207,8 @@ export class Stream {
 export interface PreviewEvents {
   columns: (c: { name: string; type: string }[]) => void
   rows: (r: { rows: unknown[][]; kinds: string[] | null }) => void
+  // waiting says why no rows come yet, such as slots that are missing; "" once it runs.
+  waiting: (reason: string) => void
   end: (e: { reason: string; rows: number }) => void
 }
 
@@ -220,6 +222,7 @@ export async function preview(body: unknown, to: PreviewEvents, signal: AbortSig
       const c = doc as { name: string; type: string }[] | { columns: { name: string; type: string }[] }
       to.columns(Array.isArray(c) ? c : c.columns)
     } else if (name === 'rows') to.rows(doc)
+    else if (name === 'waiting') to.waiting((doc as { reason: string }).reason)
     else if (name === 'end') to.end(doc)
     else if (name === 'error') {
       const e = doc as { errors?: string[]; diagnostics?: Diagnostic[] }

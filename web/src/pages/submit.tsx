@@ -282,6 +282,7 @@ function usePreview(body: () => unknown): PreviewState {
     preview(body(), {
       columns: (columns) => mine((o) => ({ ...o, columns })),
       rows: (r) => mine((o) => ({ ...o, rows: [...o.rows, ...r.rows.map((values, i) => ({ kind: r.kinds?.[i] ?? '+I', values }))] })),
+      waiting: (reason) => mine((o) => ({ ...o, note: reason })),
       end: (e) => mine((o) => ({ ...o, note: `${plural(e.rows, 'row')}; ${reasons[e.reason] ?? e.reason}` })),
     }, a.signal).then(() => mine((o) => ({ ...o, running: false })), (e: unknown) => mine((o) => ({ ...o, running: false, error: aborted(e) ? '' : message(e) })))
   }
@@ -298,7 +299,7 @@ function PreviewView({ p }: { p: PreviewState }) {
     <>
       <div class="body tight">
         <div class="spread">
-          {p.running ? <Spinner label={p.rows.length ? `${whole(p.rows.length)} rows so far` : 'Running the query'} /> : <span class="muted small" role="status">{p.note || (p.error ? '' : 'Runs the SELECT of the script for a few seconds and shows its first rows. Nothing is written.')}</span>}
+          {p.running ? <Spinner label={p.rows.length ? `${whole(p.rows.length)} rows so far` : p.note ? `Waiting: ${p.note}` : 'Running the query'} /> : <span class="muted small" role="status">{p.note || (p.error ? '' : 'Runs the SELECT of the script for a few seconds and shows its first rows. Nothing is written.')}</span>}
           {p.running ? <button type="button" class="button" onClick={p.stop}><Icon name="stop" />Stop</button> : <button type="button" class="button" onClick={p.start}><Icon name="play" />Run</button>}
         </div>
         {p.error && <Fault text={p.error} />}
