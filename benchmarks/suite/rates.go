@@ -106,34 +106,43 @@ func latency(ctx context.Context, c *config, out func(string, float64, string, s
 		return err
 	}
 	defer r.Close() //nolint:errcheck // all was measured
-	const rate = 500_000
 	seconds := int64(30)
 	if c.short {
 		seconds = 2
 	}
+	for _, x := range []struct {
+		rate        int64
+		parallelism int
+	}{{500_000, 1}, {500_000, 2}, {1_000_000, 2}} {
+		if err := latencyAt(ctx, c, r, x.rate, seconds, x.parallelism, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func latencyAt(ctx context.Context, c *config, r *bench.Runner, rate, seconds int64, parallelism int, out func(string, float64, string, string)) error {
 	script := fmt.Sprintf(readings, fmt.Sprintf("'rows' = '%d', 'keys' = '10000', 'rate' = '%d'", seconds*rate, rate)) + `
 SET 'execution.buffer-timeout' = '1 ms';
 CREATE TABLE out_rows (id BIGINT, window_end TIMESTAMP(3), a DOUBLE, c BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO out_rows SELECT id, window_end, AVG(temp), COUNT(*) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '0.020' SECOND))
 GROUP BY id, window_start, window_end;`
-	for _, parallelism := range []int{1, 2} {
-		bare := watchTimer(ctx)
-		m, err := r.Run(ctx, &bench.Phase{
-			File: "latency.sql", Script: script, Parallelism: parallelism, Events: seconds * rate, Rate: rate, DueColumn: "window_end", Checkpoint: 5 * time.Second,
-			Profile: c.profileOf(fmt.Sprintf("latency-%d", parallelism)),
-		}, nil, nil, nil)
-		timer := bare()
-		if err != nil {
-			return err
-		}
-		if m.Events != seconds*rate || m.Latency.Count() == 0 {
-			return fmt.Errorf("%d events, %d results", m.Events, m.Latency.Count())
-		}
-		ms := func(q float64) float64 { return float64(m.Latency.Quantile(q)) / 1e6 }
-		out(fmt.Sprintf("20 ms window, 500,000/s, parallelism %d, p99.99", parallelism), ms(0.9999), "ms",
-			fmt.Sprintf("a bare timer's %.2f; p50 %.2f, p99 %.2f, p99.9 %.2f, max %.2f ms of %d results; %d checkpoints of %s; %.2f cores", float64(timer.Quantile(0.9999))/1e6, ms(0.5), ms(0.99), ms(0.999), float64(m.Latency.Max())/1e6,
-				m.Latency.Count(), m.Checkpoints, m.CheckpointTime, m.CPU.Seconds()/m.Elapsed.Seconds()))
+	bare := watchTimer(ctx)
+	m, err := r.Run(ctx, &bench.Phase{
+		File: "latency.sql", Script: script, Parallelism: parallelism, Events: seconds * rate, Rate: rate, DueColumn: "window_end", Checkpoint: 5 * time.Second,
+		Profile: c.profileOf(fmt.Sprintf("latency-%d-%d", rate, parallelism)),
+	}, nil, nil, nil)
+	timer := bare()
+	if err != nil {
+		return err
 	}
+	if m.Events != seconds*rate || m.Latency.Count() == 0 {
+		return fmt.Errorf("%d events, %d results", m.Events, m.Latency.Count())
+	}
+	ms := func(q float64) float64 { return float64(m.Latency.Quantile(q)) / 1e6 }
+	out(fmt.Sprintf("20 ms window, %d/s, parallelism %d, p99.99", rate, parallelism), ms(0.9999), "ms",
+		fmt.Sprintf("a bare timer's %.2f; p50 %.2f, p99 %.2f, p99.9 %.2f, max %.2f ms of %d results; %d checkpoints of %s; %.2f cores", float64(timer.Quantile(0.9999))/1e6, ms(0.5), ms(0.99), ms(0.999),
+			float64(m.Latency.Max())/1e6, m.Latency.Count(), m.Checkpoints, m.CheckpointTime, m.CPU.Seconds()/m.Elapsed.Seconds()))
 	return nil
 }
 
