@@ -41,7 +41,7 @@ type settings struct {
 	recorded bool
 
 	// of speed
-	warm, measure             time.Duration
+	warm, measure, least      time.Duration
 	checkpoint, ourCheckpoint time.Duration
 	rounds                    int
 	memory                    string
@@ -106,6 +106,7 @@ func parse(command string, args []string) (*settings, error) {
 		f.StringVar(&s.cores, "cores", "", "the cores that each engine runs on, as taskset takes them; without it all")
 		f.DurationVar(&s.warm, "warm", 5*time.Second, "how long Flink runs before it is measured")
 		f.DurationVar(&s.measure, "measure", 10*time.Second, "how long Flink is measured; Bramble is over the same events")
+		f.DurationVar(&s.least, "least", 3*time.Second, "how long Bramble is measured at least, when it is done with these events before")
 		f.DurationVar(&s.checkpoint, "checkpoint", 10*time.Second, "interval of Flink's checkpoints")
 		f.DurationVar(&s.ourCheckpoint, "our-checkpoint", time.Second, "interval of Bramble's checkpoints: it takes less time for the same events, in which one of ten seconds would not come")
 		f.IntVar(&s.rounds, "rounds", 1, "how often; the median counts")

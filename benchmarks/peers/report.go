@@ -33,10 +33,11 @@ func (r *report) markdown(plot string) string {
 	}
 	fmt.Fprintf(&b, "# Nexmark: Bramble and Apache Flink, %s\n\n", r.When)
 	fmt.Fprintf(&b, "%s. Commit %s. Load average %s before, %s after.\n\n", r.Machine, r.Commit, r.LoadBefore, r.LoadAfter)
-	fmt.Fprintf(&b, "Each engine alone, in turn, on cores %s, parallelism %d. Flink has %s of warm-up and is measured for %s, with checkpoints every %s; Bramble is measured over the same "+
-		"events, from the same number to the same, with checkpoints every %s; %d round(s), the median. ", cores, r.Parallelism, r.Warm, r.Measure, r.Checkpoint, r.OurCheckpoint, r.Rounds)
+	fmt.Fprintf(&b, "Each engine alone, in turn, on cores %s, parallelism %d. Flink has %s of warm-up and is measured for %s, with checkpoints every %s; Bramble is measured from the same "+
+		"event, over the same events, and for %s at least, with checkpoints every %s; %d round(s), the median. ", cores, r.Parallelism, r.Warm, r.Measure, r.Checkpoint, r.Least,
+		r.OurCheckpoint, r.Rounds)
 	fmt.Fprintf(&b, "The source makes events in the process, as fast as they are taken, %d of them a second of event time; results go to a blackhole. ", r.Rate)
-	b.WriteString("M events is what was measured over, k/CPU s thousands of events a second of CPU time, k/s by the clock, cores the CPU time a second, MB the peak of resident " +
+	b.WriteString("M events are those that Flink was measured over, k/CPU s thousands of events a second of CPU time, k/s by the clock, cores the CPU time a second, MB the peak of resident " +
 		"memory, ckpt. the checkpoints completed while it was measured.\n\n")
 	if mean, worst, n := r.geometric(); n > 0 {
 		fmt.Fprintf(&b, "**Geometric mean of the ratios over %d queries: %.1f.** Worst: %s, %.1f.\n\n", n, mean, worst.Query, worst.ratio())
