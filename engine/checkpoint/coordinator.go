@@ -329,6 +329,7 @@ func (c *Coordinator) begin(r *Request) []Command {
 	c.next++
 	if r != nil {
 		p.Savepoint, p.barrier.Savepoint, p.barrier.Stop, p.Path = r.Savepoint, r.Savepoint, r.Stop, r.Path
+		p.barrier.Drain = r.Stop && r.Drain
 		c.stopping = r.Stop
 	}
 	p.TaskCount = len(c.tasks)

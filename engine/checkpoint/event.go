@@ -46,7 +46,9 @@ type (
 		Savepoint bool
 		// Stop says that the job is to end after it; Path is where a savepoint goes.
 		Stop bool
-		Path string
+		// Drain, with Stop, says that event time comes to its end before it.
+		Drain bool
+		Path  string
 	}
 	// Acked says that a task's part is durable.
 	Acked struct {

@@ -316,10 +316,10 @@ func (c *Client) DisposeSavepoint(ctx context.Context, path string) error {
 	return nil
 }
 
-// Stop ends a job with a savepoint, and waits until it has ended.
-func (c *Client) Stop(ctx context.Context, id, dir string) (*pb.StopJobResponse, error) {
+// Stop ends a job with a savepoint, and waits until it has ended. With drain all windows fire before.
+func (c *Client) Stop(ctx context.Context, id, dir string, drain bool) (*pb.StopJobResponse, error) {
 	resp, err := call(ctx, c, false, func(jobs pb.JobServiceClient) (*pb.StopJobResponse, error) {
-		return jobs.StopJob(ctx, &pb.StopJobRequest{JobId: id, Directory: dir})
+		return jobs.StopJob(ctx, &pb.StopJobRequest{JobId: id, Directory: dir, Drain: drain})
 	})
 	if err != nil {
 		return nil, err

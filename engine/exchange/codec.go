@@ -46,7 +46,8 @@ const (
 	dictAnew           = 1
 	barrierSavepoint   = 1
 	barrierStop        = 2
-	barrierFlags       = barrierSavepoint | barrierStop
+	barrierDrain       = 4
+	barrierFlags       = barrierSavepoint | barrierStop | barrierDrain
 	batchHeaderBytes   = 8
 	columnHeaderBytes  = 8
 	dictHeaderBytes    = 16
@@ -207,6 +208,9 @@ func (e *Encoder) Append(dst []byte, el stream.Element) ([]byte, error) {
 		}
 		if el.Barrier.Stop {
 			flags |= barrierStop
+		}
+		if el.Barrier.Drain {
+			flags |= barrierDrain
 		}
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(el.Barrier.Epoch))
 		dst = binary.LittleEndian.AppendUint64(dst, flags)

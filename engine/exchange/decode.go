@@ -126,7 +126,7 @@ func (d *Decoder) Next(newBatch func() *vec.Batch) (e stream.Element, ok bool, e
 			}
 			e.Barrier = stream.Barrier{
 				Epoch:     stream.Epoch(binary.LittleEndian.Uint64(b[:])),
-				Savepoint: flags&barrierSavepoint != 0, Stop: flags&barrierStop != 0,
+				Savepoint: flags&barrierSavepoint != 0, Stop: flags&barrierStop != 0, Drain: flags&barrierDrain != 0,
 			}
 		}
 	case stream.KindIdle, stream.KindEnd:

@@ -165,7 +165,7 @@ func (c *cluster) coordinated(r *running, cmd checkpoint.Command) {
 		// All tasks, not only those that it names: one whose input has ended gets no barrier, and has to begin by itself.
 		c.tellAll(r, &pb.ConnectResponse{Message: &pb.ConnectResponse_TriggerCheckpoint{TriggerCheckpoint: &pb.TriggerCheckpoint{
 			LeaderEpoch: c.epoch, JobId: r.id, Attempt: attempt, Epoch: uint64(cmd.Barrier.Epoch), Savepoint: cmd.Barrier.Savepoint,
-			SavepointDir: cmd.Path, Stop: cmd.Barrier.Stop,
+			SavepointDir: cmd.Path, Stop: cmd.Barrier.Stop, Drain: cmd.Barrier.Drain,
 		}}})
 	case checkpoint.Abort:
 		c.jm.cfg.Log.Warn("checkpoint failed", "job_id", r.id, "epoch", cmd.Epoch, "reason", cmd.Reason)

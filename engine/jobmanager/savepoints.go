@@ -114,7 +114,7 @@ func (s *jobService) TriggerSavepoint(ctx context.Context, req *pb.TriggerSavepo
 
 // StopJob implements pb.JobServiceServer.
 func (s *jobService) StopJob(ctx context.Context, req *pb.StopJobRequest) (*pb.StopJobResponse, error) {
-	id, path, err := s.ask(ctx, req.JobId, checkpoint.Request{Savepoint: true, Stop: true}, req.Directory)
+	id, path, err := s.ask(ctx, req.JobId, checkpoint.Request{Savepoint: true, Stop: true, Drain: req.Drain}, req.Directory)
 	if err != nil {
 		return nil, err
 	}

@@ -160,9 +160,6 @@ func (s *Server) doCancel(ctx context.Context, id string) (string, error) {
 	return "", err
 }
 
-// errDrain is a drain asked for.
-const errDrain = "drain is not possible: a job stops with its windows open, and goes on with them when it is submitted from the savepoint"
-
 func (s *Server) stop(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		SavepointPath string `json:"savepointPath"`
@@ -171,15 +168,11 @@ func (s *Server) stop(w http.ResponseWriter, r *http.Request) {
 	if !s.read(w, r, &body) {
 		return
 	}
-	if body.Drain {
-		fail(w, http.StatusBadRequest, errDrain)
-		return
-	}
-	s.begin(w, r, kindStop, func(ctx context.Context, id string) (string, error) { return s.doStop(ctx, id, body.SavepointPath) })
+	s.begin(w, r, kindStop, func(ctx context.Context, id string) (string, error) { return s.doStop(ctx, id, body.SavepointPath, body.Drain) })
 }
 
-func (s *Server) doStop(ctx context.Context, id, dir string) (string, error) {
-	resp, err := s.cfg.Actions.StopJob(ctx, &pb.StopJobRequest{JobId: id, Directory: dir})
+func (s *Server) doStop(ctx context.Context, id, dir string, drain bool) (string, error) {
+	resp, err := s.cfg.Actions.StopJob(ctx, &pb.StopJobRequest{JobId: id, Directory: dir, Drain: drain})
 	return resp.GetPath(), err
 }
 

@@ -130,7 +130,7 @@ func TestFlinkActions(t *testing.T) {
 			{"POST /jobs/" + jobID + "/savepoints", `{"triggerId":"` + chosen + `"}`, 202, "savepoint " + jobID + " ", "/jobs/" + jobID + "/savepoints/"},
 			{"POST /jobs/" + jobID + "/savepoints", `{"triggerId":"zz"}`, 400, "", ""},
 			{"POST /jobs/" + jobID + "/stop", `{"targetDirectory":"s3://b/y","drain":false}`, 202, "stop " + jobID + " s3://b/y", "/jobs/" + jobID + "/savepoints/"},
-			{"POST /jobs/" + jobID + "/stop", `{"drain":true}`, 400, "", ""},
+			{"POST /jobs/" + jobID + "/stop", `{"targetDirectory":"s3://b/z","drain":true}`, 202, "drain " + jobID + " s3://b/z", "/jobs/" + jobID + "/savepoints/"},
 			{"PATCH /jobs/" + jobID + "/rescaling?parallelism=3", "", 200, "rescale " + jobID + " 3", "/jobs/" + jobID + "/rescaling/"},
 			{"PATCH /jobs/" + jobID + "/rescaling?parallelism=x", "", 400, "", ""},
 			{"PUT /jobs/" + jobID + "/resource-requirements", vertices, 200, "rescale " + jobID + " 4", ""},

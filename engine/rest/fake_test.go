@@ -114,7 +114,11 @@ func (f *fakeCluster) CancelJob(_ context.Context, r *pb.CancelJobRequest) (*pb.
 }
 
 func (f *fakeCluster) StopJob(_ context.Context, r *pb.StopJobRequest) (*pb.StopJobResponse, error) {
-	return &pb.StopJobResponse{JobId: r.JobId, Path: "file:///sp/stop"}, f.did("stop " + r.JobId + " " + r.Directory)
+	what := "stop "
+	if r.Drain {
+		what = "drain "
+	}
+	return &pb.StopJobResponse{JobId: r.JobId, Path: "file:///sp/stop"}, f.did(what + r.JobId + " " + r.Directory)
 }
 
 func (f *fakeCluster) TriggerSavepoint(_ context.Context, r *pb.TriggerSavepointRequest) (*pb.TriggerSavepointResponse, error) {

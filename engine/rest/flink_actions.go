@@ -101,7 +101,7 @@ func (s *Server) flinkSavepoint(w http.ResponseWriter, r *http.Request) {
 	}
 	s.flinkBegin(w, j.ID, kindSavepoint, body.Trigger, http.StatusAccepted, func(ctx context.Context) (string, error) {
 		if body.Cancel {
-			return s.doStop(ctx, j.ID, body.Directory)
+			return s.doStop(ctx, j.ID, body.Directory, false)
 		}
 		return s.doSavepoint(ctx, j.ID, body.Directory)
 	})
@@ -117,13 +117,9 @@ func (s *Server) flinkStop(w http.ResponseWriter, r *http.Request) {
 	if !s.read(w, r, &body) {
 		return
 	}
-	if body.Drain {
-		fail(w, http.StatusBadRequest, errDrain)
-		return
-	}
 	if j := s.flinkOf(w, r); j != nil {
 		s.flinkBegin(w, j.ID, kindStop, body.Trigger, http.StatusAccepted, func(ctx context.Context) (string, error) {
-			return s.doStop(ctx, j.ID, body.Directory)
+			return s.doStop(ctx, j.ID, body.Directory, body.Drain)
 		})
 	}
 }

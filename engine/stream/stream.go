@@ -45,6 +45,8 @@ type Barrier struct {
 	Epoch Epoch
 	// Savepoint asks for a self-contained snapshot; Stop says that the job ends after it.
 	Savepoint, Stop bool
+	// Drain, with Stop, says that event time ends before the barrier, as at the end of input: what was held for later rows is emitted.
+	Drain bool
 }
 
 // Element is one thing that flows. Only the field that Kind names is meaningful.

@@ -67,7 +67,13 @@ type progress struct {
 	final, committed stream.Epoch
 	// stopping is the epoch of a savepoint that ends the task once it is complete, 0 for none.
 	stopping stream.Epoch
+	// drained: event time has ended before that savepoint, and rows that came after it would be late.
+	drained bool
 }
+
+// errDrained fails a task whose windows have fired for a savepoint that did not come to be: nothing of that has been published, and the job
+// goes on from its last checkpoint.
+var errDrained = errors.New("the savepoint to drain the job into has failed, and the job goes back to before it")
 
 // errSavepointTaken ends a task's work without what comes at the end of input: the rows go on from the savepoint some other time.
 var errSavepointTaken = errors.New("task: stopped with a savepoint")
@@ -93,6 +99,9 @@ func (t *Task) Abort(ctx context.Context, epoch stream.Epoch) error {
 		c := &t.ckpt
 		c.aborted = max(c.aborted, epoch)
 		if c.stopping == epoch {
+			if c.drained {
+				return errDrained
+			}
 			c.stopping = 0 // and the task goes on
 		}
 		if t.aligner.OnAbort(epoch).Aborted != 0 {
@@ -138,6 +147,12 @@ func (t *Task) snapshot(b stream.Barrier) error {
 		return nil
 	}
 	began := t.clock.Now()
+	if b.Drain && !t.ckpt.worked {
+		t.ckpt.drained = true
+		if err := t.endTime(); err != nil {
+			return err
+		}
+	}
 	if err := t.flush(true); err != nil {
 		return err
 	}

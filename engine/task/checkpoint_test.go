@@ -292,6 +292,57 @@ func TestStopWithSavepointAndGoOn(t *testing.T) {
 	}
 }
 
+// TestDrain: what operators hold for the end comes out before the savepoint, and is published with it.
+func TestDrain(t *testing.T) {
+	for _, p := range []int{1, 3} {
+		w := newWorld()
+		dir := t.TempDir()
+		if err := task.RunLocal(t.Context(), task.LocalConfig{
+			Graph: countJob(p, `{"Rows":2000,"Keys":37,"Batch":50}`, `{"Store":true}`, "{}"), Builders: w.builders(), Splits: nSplits(1), OpenState: memStores,
+			Checkpoint: &task.LocalCheckpoint{EveryBatches: 5, StopAfter: 3, Drain: true, Dir: dir},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var rows int64
+		for _, n := range w.counts() {
+			rows += n
+		}
+		if rows != 3*5*50 {
+			t.Errorf("%d tasks: %d rows are counted in what came out, want %d", p, rows, 3*5*50)
+		}
+	}
+}
+
+// TestDrainInVain: without the savepoint the job must not go on, as all rows would be late; it has to go back.
+func TestDrainInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err := task.RunLocal(ctx, task.LocalConfig{
+			Graph: countJob(2, `{"Rows":-1,"Keys":5,"Batch":10,"Pause":5}`, "{}", "{}"), Builders: w.builders(), Splits: nSplits(2),
+			Checkpoint: &task.LocalCheckpoint{Dir: t.TempDir()},
+			OnStart: func(tasks []*task.Task) {
+				go func() {
+					time.Sleep(time.Second) // of the bubble's clock
+					for _, k := range tasks {
+						if err := k.Trigger(ctx, stream.Barrier{Epoch: 100, Savepoint: true, Stop: true, Drain: true}); err != nil {
+							t.Error(err)
+						}
+					}
+					synctest.Wait()
+					for _, k := range tasks {
+						_ = k.Abort(ctx, 100) // the first to fail ends the others
+					}
+				}()
+			},
+		})
+		if err == nil || !strings.Contains(err.Error(), "drain") || len(w.published["sink"]) > 0 {
+			t.Errorf("%v, %d rows published", err, len(w.published["sink"]))
+		}
+	})
+}
+
 // TestFinishedTasksDoNotStopCheckpoints: a task that has nothing to read finishes with the first checkpoint, and is in all that follow.
 func TestFinishedTasksDoNotStopCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

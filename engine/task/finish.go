@@ -17,6 +17,22 @@ func (t *Task) emptyEnds() bool {
 // the end, then the last part of each sink, then the end of the outputs. With checkpoints it is the last one that publishes: the outputs end
 // first, so that all tasks come to wait for it together.
 func (t *Task) finish() error {
+	if err := t.endTime(); err != nil {
+		return err
+	}
+	if !t.cfg.Checkpointing {
+		if err := t.commitLast(); err != nil {
+			return err
+		}
+	}
+	if err := t.endOutputs(); err != nil || !t.cfg.Checkpointing {
+		return err
+	}
+	return t.awaitLast()
+}
+
+// endTime emits the final watermark and then, operator by operator, what is held back and what is due at the end.
+func (t *Task) endTime() error {
 	head := t.nodes[0]
 	var err error
 	if head.source != nil {
@@ -40,15 +56,7 @@ func (t *Task) finish() error {
 		}
 		t.current = nil
 	}
-	if !t.cfg.Checkpointing {
-		if err := t.commitLast(); err != nil {
-			return err
-		}
-	}
-	if err := t.endOutputs(); err != nil || !t.cfg.Checkpointing {
-		return err
-	}
-	return t.awaitLast()
+	return nil
 }
 
 func (t *Task) endOutputs() error {

@@ -27,6 +27,8 @@ type LocalCheckpoint struct {
 	EveryBatches int
 	// StopAfter ends the job with its n-th checkpoint, as a savepoint; 0 never.
 	StopAfter int
+	// Drain has event time end before that savepoint.
+	Drain bool
 	// Dir takes the files of keyed state. They stay; what RunLocal restores are copies, made there.
 	Dir string
 	// OnComplete gets each complete checkpoint before any task is told of it. Its error ends the job, as a crash at that moment would.
@@ -290,7 +292,7 @@ func (l *localCoordinator) beginLocked() {
 	maps.Copy(l.mu.parts, l.mu.finished)
 	for _, t := range l.tasks {
 		// An error is the context's: the job is over.
-		_ = t.Trigger(l.ctx, stream.Barrier{Epoch: l.mu.last, Savepoint: stop, Stop: stop})
+		_ = t.Trigger(l.ctx, stream.Barrier{Epoch: l.mu.last, Savepoint: stop, Stop: stop, Drain: stop && l.cfg.Drain})
 	}
 }
 

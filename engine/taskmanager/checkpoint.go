@@ -215,7 +215,7 @@ func (x *executor) trigger(m *pb.TriggerCheckpoint) {
 	}
 	e := stream.Epoch(m.Epoch)
 	j.durables.told(e, m)
-	b := stream.Barrier{Epoch: e, Savepoint: m.Savepoint, Stop: m.Stop}
+	b := stream.Barrier{Epoch: e, Savepoint: m.Savepoint, Stop: m.Stop, Drain: m.Drain}
 	for _, t := range j.tasks {
 		t.commands.put(func() { _ = t.task.Trigger(j.ctx, b) }) // fails only when the job ends
 	}

@@ -99,13 +99,14 @@ func optional(args []string, i int) string {
 
 func (c *cli) stop() *cobra.Command {
 	var dir string
+	var drain bool
 	cmd := &cobra.Command{
 		Use:   "stop JOBID",
 		Short: "Take a savepoint of a running job and end it there",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.connect(func(cl *client.Client) error {
-				resp, err := cl.Stop(cmd.Context(), args[0], dir)
+				resp, err := cl.Stop(cmd.Context(), args[0], dir, drain)
 				if err != nil {
 					return err
 				}
@@ -121,6 +122,7 @@ func (c *cli) stop() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dir, "savepoint-path", "", "where to make the savepoint's directory (default beside the checkpoints)")
+	cmd.Flags().BoolVar(&drain, "drain", false, "end event time first: all windows fire, and their results are published;\nfor a job that is not to go on, as rows after the savepoint are late")
 	return cmd
 }
 

@@ -1694,7 +1694,9 @@ type TriggerCheckpoint struct {
 	Savepoint    bool   `protobuf:"varint,5,opt,name=savepoint,proto3" json:"savepoint,omitempty"`
 	SavepointDir string `protobuf:"bytes,6,opt,name=savepoint_dir,json=savepointDir,proto3" json:"savepoint_dir,omitempty"`
 	// The tasks end once it is complete.
-	Stop          bool `protobuf:"varint,7,opt,name=stop,proto3" json:"stop,omitempty"`
+	Stop bool `protobuf:"varint,7,opt,name=stop,proto3" json:"stop,omitempty"`
+	// With stop: event time comes to its end first, as at the end of input.
+	Drain         bool `protobuf:"varint,8,opt,name=drain,proto3" json:"drain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1774,6 +1776,13 @@ func (x *TriggerCheckpoint) GetSavepointDir() string {
 func (x *TriggerCheckpoint) GetStop() bool {
 	if x != nil {
 		return x.Stop
+	}
+	return false
+}
+
+func (x *TriggerCheckpoint) GetDrain() bool {
+	if x != nil {
+		return x.Drain
 	}
 	return false
 }
@@ -2428,7 +2437,7 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
 	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12\x1c\n" +
 	"\tcomponent\x18\x04 \x01(\tR\tcomponent\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"\xd4\x01\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xea\x01\n" +
 	"\x11TriggerCheckpoint\x12!\n" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
@@ -2436,7 +2445,8 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x1c\n" +
 	"\tsavepoint\x18\x05 \x01(\bR\tsavepoint\x12#\n" +
 	"\rsavepoint_dir\x18\x06 \x01(\tR\fsavepointDir\x12\x12\n" +
-	"\x04stop\x18\a \x01(\bR\x04stop\"{\n" +
+	"\x04stop\x18\a \x01(\bR\x04stop\x12\x14\n" +
+	"\x05drain\x18\b \x01(\bR\x05drain\"{\n" +
 	"\x0fAbortCheckpoint\x12!\n" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
