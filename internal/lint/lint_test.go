@@ -112,7 +112,7 @@ func TestLengths(t *testing.T) {
 func TestUnitTestsDoNotSleep(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range repositorySources(t) {
-		if !s.isTest() || s.hasTag("integration") {
+		if !s.isTest() || s.hasTag("integration") || s.hasTag("swarm") {
 			continue
 		}
 		faults := checkSleeps(s)
