@@ -13,8 +13,8 @@ const axe = readFileSync(new URL('../../web/node_modules/axe-core/axe.min.js', i
 const desktop = { width: 1280, height: 800 }
 const phone = { width: 390, height: 844 }
 
-// Pictures show a job that has something to do.
-const rows = PICTURES ? 300_000 : 2000
+// Enough to be seen in a profile of five seconds; pictures show a job that has something to do.
+const rows = PICTURES ? 300_000 : 40_000
 
 const script = `SET 'pipeline.name' = 'house';
 SET 'execution.checkpointing.interval' = '2 s';
@@ -29,7 +29,9 @@ CREATE TABLE readings (
   'connector' = 'datagen',
   'rows-per-second' = '${rows}',
   'fields.sensor.min' = '1',
-  'fields.sensor.max' = '50'
+  'fields.sensor.max' = '50',
+  'fields.temperature.min' = '15',
+  'fields.temperature.max' = '30'
 );
 
 CREATE TABLE averages (
@@ -243,7 +245,7 @@ async function processPages() {
   await page.getByRole('link', { name: 'Goroutines' }).click()
   await see(page.locator('pre.log', { hasText: 'goroutine' }))
   await page.getByRole('link', { name: 'CPU profile' }).click()
-  await page.getByLabel('For how long').selectOption(PICTURES ? '5' : '2')
+  await page.getByLabel('For how long').selectOption('5')
   await button('Record a flame graph').click()
   await see(page.locator('.flame rect'))
   await accessible('a flame graph')

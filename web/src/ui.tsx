@@ -162,15 +162,16 @@ const kindNames: Record<string, string> = { '+I': 'insert', '-U': 'update before
 // DataTable shows rows with their kinds.
 export function DataTable({ columns, rows, label }: { columns: Column[]; rows: { kind: string; values: unknown[] }[]; label: string }) {
   const kinds = rows.some((r) => r.kind && r.kind !== '+I')
+  const numeric = columns.map((c) => /^(TINYINT|SMALLINT|INT|BIGINT|FLOAT|DOUBLE|DECIMAL|NUMERIC)/i.test(c.type))
   return (
     <Scroll label={label}>
       <table class="data">
-        <thead><tr>{kinds && <th scope="col">kind</th>}{columns.map((c) => <th key={c.name} scope="col">{c.name} <small>{c.type}</small></th>)}</tr></thead>
+        <thead><tr>{kinds && <th scope="col">kind</th>}{columns.map((c, k) => <th key={c.name} scope="col" class={numeric[k] ? 'num' : undefined}>{c.name} <small>{c.type}</small></th>)}</tr></thead>
         <tbody>
           {rows.map((r, i) => (
             <tr key={i}>
               {kinds && <td><abbr title={kindNames[r.kind] ?? ''}>{r.kind}</abbr></td>}
-              {r.values.map((v, k) => <td key={k} class={(v === null ? 'null' : '') + (typeof v === 'number' ? ' num' : '')} title={typeof v === 'string' && v.length > 40 ? v : undefined}>{cell(v)}</td>)}
+              {r.values.map((v, k) => <td key={k} class={(v === null ? 'null' : '') + (numeric[k] ? ' num' : '')} title={typeof v === 'string' && v.length > 40 ? v : undefined}>{cell(v)}</td>)}
             </tr>
           ))}
         </tbody>
