@@ -47,6 +47,9 @@ type Measured struct {
 	AllocBytesPerEvent float64 `json:"alloc_bytes_per_event"`
 	Late               int64   `json:"late"`
 	Bad                int64   `json:"bad"`
+	// Restarts is how often the job was started again, after Cause: its events are read, and its rows written, anew then.
+	Restarts int32  `json:"restarts,omitempty"`
+	Cause    string `json:"cause,omitempty"`
 	// Checkpoints completed; Failed did not. CheckpointTime is the mean from trigger to the end, CheckpointBytes what was written.
 	Checkpoints     int64         `json:"checkpoints"`
 	Failed          int64         `json:"checkpoints_failed"`

@@ -200,6 +200,9 @@ func (r *Runner) details(ctx context.Context, id string, m *Measured) error {
 			m.Late, m.Bad = m.Late+v.Totals.LateRecords, m.Bad+v.Totals.BadRecords
 		}
 	}
+	if m.Restarts = d.Summary.GetRestarts(); m.Restarts > 0 && len(d.Exceptions) > 0 {
+		m.Cause = d.Exceptions[0].Message
+	}
 	if d.Checkpoints == nil {
 		return nil
 	}

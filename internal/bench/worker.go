@@ -182,6 +182,9 @@ func (w *workerLoop) phase(ctx context.Context, ph *Phase, commands <-chan comma
 	m, err := w.runner.Run(ctx, ph, stop, func() { w.say(message{Connected: true}) }, func(n int64) { w.say(message{Progress: &n}) })
 	close(done)
 	<-listening
+	if err == nil && m.Restarts > 0 {
+		err = fmt.Errorf("the job was started again %d times, so nothing is measured: %s", m.Restarts, m.Cause)
+	}
 	if err == nil {
 		w.say(message{Measured: m})
 	}
