@@ -56,7 +56,7 @@ func (jm *JobManager) serveHTTP(ctx context.Context) error {
 		log.Warn("http lets everyone who reaches it change everything: --http-token-file protects it")
 	}
 	s := rest.New(rest.Config{
-		Context: ctx, Views: views{jm}, Actions: &jobService{jm: jm}, Examples: cfg.Examples, Version: jm.cfg.Version, Access: access,
+		Context: ctx, Views: views{jm}, Actions: &jobService{jm: jm}, Previews: previews{&jobService{jm: jm}}, Examples: cfg.Examples, Version: jm.cfg.Version, Access: access,
 		Language: rest.Language{Substitute: cfg.Substitute, Plan: jm.planScript, Complete: cfg.Complete, Diagnose: cfg.Diagnose},
 		Settings: jm.settings(), UI: cfg.UI, Now: jm.cfg.Clock.Now, Log: log,
 		Random: func(b []byte) error { _, err := io.ReadFull(jm.cfg.Rand, b); return err },

@@ -28,6 +28,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/preview"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/stream"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
@@ -40,6 +41,8 @@ type PlanRequest struct {
 	// Config overrides what the script SETs. Parallelism is the default one, 0 for what Config and the script say.
 	Config      map[string]string
 	Parallelism int
+	// Preview asks for the query at the script's end alone, with a sink that collects its rows.
+	Preview bool
 }
 
 // Planned is a job ready to run.
@@ -149,6 +152,8 @@ type JobManager struct {
 	storage blob.Store
 	leader  *ckptstore.Leader
 	fenced  chan struct{}
+	// previews are the queries whose rows somebody looks at.
+	previews preview.Hub
 	// plans bounds what is planned for pages.
 	plans chan struct{}
 	// secure is nil without TLS, token "" without one.

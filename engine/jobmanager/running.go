@@ -29,7 +29,9 @@ type running struct {
 	// savepoint is where the job began, "" for nowhere. unlisted: nobody has asked yet what there is to read.
 	savepoint string
 	unlisted  bool
-	machine   *job.Job
+	// preview: the job is forgotten when it has ended.
+	preview bool
+	machine *job.Job
 	// ckpt is nil without checkpoint storage.
 	ckpt *checkpoints
 	// submittedAt is the time of day; all else goes by the even clock, and wall makes it the time of day.
@@ -368,6 +370,10 @@ func (c *cluster) ended(r *running) {
 	r.graphJSON, r.splits = nil, nil
 	if r.machine.State() != job.Failed {
 		r.health = nil // of no use any more; to a failure it may be the explanation
+	}
+	if r.preview {
+		delete(c.jobs, r.id)
+		c.order = slices.DeleteFunc(c.order, func(id string) bool { return id == r.id })
 	}
 	over := -c.jm.cfg.HistoryMax
 	for _, id := range c.order {

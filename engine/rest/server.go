@@ -107,6 +107,7 @@ type Config struct {
 	Context  context.Context //nolint:containedctx // the server's life, not a call's
 	Views    Views
 	Actions  Actions
+	Previews Previews
 	Language Language
 	Examples []Example
 	Version  string
@@ -154,6 +155,7 @@ func New(cfg Config) *Server {
 	s.triggers.all = map[string]*trigger{}
 	s.routeOwn()
 	s.routeInspect()
+	s.routePreview()
 	s.routeFlink()
 	s.routePage()
 	return s

@@ -141,6 +141,8 @@ func (tm *TaskManager) session(parent context.Context, address string) (register
 		"slots", info.SlotsTotal, "leader_epoch", accepted.LeaderEpoch)
 	tm.ready.Store(true)
 	defer tm.ready.Store(false)
+	tm.cfg.Uplink.set(conn)
+	defer tm.cfg.Uplink.set(nil)
 	return true, tm.serve(parent, ctx, cancel, stream, accepted)
 }
 

@@ -59,6 +59,8 @@ type Config struct {
 	Rand    io.Reader
 	// FlinkNames adds Flink's metric names.
 	FlinkNames bool
+	// Uplink is told of the connection to the jobmanager; it may be nil.
+	Uplink *Uplink
 }
 
 // defaultMemoryBytes is what a taskmanager must be able to live in.

@@ -33,7 +33,8 @@ func SetMemoryLimit(memoryBytes int64) {
 
 // newTaskManager fills in what every taskmanager of ours shares.
 func newTaskManager(cfg taskmanager.Config, connectors map[string]*op.Connector) (*taskmanager.TaskManager, error) {
-	cfg.Builders, cfg.OpenState = Builders(connectors), OpenState
+	cfg.Uplink = &taskmanager.Uplink{}
+	cfg.Builders, cfg.OpenState = Builders(withCollect(connectors, cfg.Uplink)), OpenState
 	cfg.Version, cfg.Clock, cfg.Rand = Version(), Clock{}, rand.Reader
 	return taskmanager.New(cfg)
 }

@@ -29,7 +29,7 @@ var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph"
 
 // parts are what a process is put together from.
 var parts = join(contracts, "engine/state/*", "engine/op/*", "engine/exchange", "engine/exchange/remote",
-	"engine/checkpoint", "engine/checkpoint/ckptstore", "engine/blob", "engine/blob/s3", "engine/task", "engine/schedule", "engine/job", "engine/serve", "engine/inspect", "engine/rest", "engine/locate", "proto/...")
+	"engine/checkpoint", "engine/checkpoint/ckptstore", "engine/blob", "engine/blob/s3", "engine/task", "engine/schedule", "engine/job", "engine/serve", "engine/inspect", "engine/preview", "engine/rest", "engine/locate", "proto/...")
 
 // layers is the law: imports run downwards only. The first row whose pattern matches a
 // package counts. Adding a row for a new package is routine; adding an import to a row is
@@ -70,6 +70,8 @@ var layers = []layer{
 	{"engine/serve", nil},
 	// Who leads: asked by clients and taskmanagers, answered by jobmanagers that do not.
 	{"engine/locate", []string{"engine/serve", "proto/..."}},
+	// Rows on their way to who looks at them.
+	{"engine/preview", nil},
 	// HTTP knows the jobmanager by what it asks and tells.
 	{"engine/rest", []string{"proto/...", "engine/inspect"}},
 	// A look into the own process.

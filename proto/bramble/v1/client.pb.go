@@ -1316,6 +1316,478 @@ func (x *GetClusterResponse) GetSlotsFree() int32 {
 	return 0
 }
 
+type PreviewRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Script *Script                `protobuf:"bytes,1,opt,name=script,proto3" json:"script,omitempty"`
+	// After how many rows, counting each change, to stop; 0 for no such limit.
+	RowsMax int64 `protobuf:"varint,2,opt,name=rows_max,json=rowsMax,proto3" json:"rows_max,omitempty"`
+	// After how long to stop; 0 for no such limit.
+	TimeoutMs     int64 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRequest) Reset() {
+	*x = PreviewRequest{}
+	mi := &file_bramble_v1_client_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRequest) ProtoMessage() {}
+
+func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PreviewRequest) GetScript() *Script {
+	if x != nil {
+		return x.Script
+	}
+	return nil
+}
+
+func (x *PreviewRequest) GetRowsMax() int64 {
+	if x != nil {
+		return x.RowsMax
+	}
+	return 0
+}
+
+func (x *PreviewRequest) GetTimeoutMs() int64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+type PreviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*PreviewResponse_Columns
+	//	*PreviewResponse_Rows
+	//	*PreviewResponse_Waiting
+	//	*PreviewResponse_End
+	Message       isPreviewResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewResponse) Reset() {
+	*x = PreviewResponse{}
+	mi := &file_bramble_v1_client_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewResponse) ProtoMessage() {}
+
+func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewResponse.ProtoReflect.Descriptor instead.
+func (*PreviewResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PreviewResponse) GetMessage() isPreviewResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetColumns() *PreviewColumns {
+	if x != nil {
+		if x, ok := x.Message.(*PreviewResponse_Columns); ok {
+			return x.Columns
+		}
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetRows() *PreviewRows {
+	if x != nil {
+		if x, ok := x.Message.(*PreviewResponse_Rows); ok {
+			return x.Rows
+		}
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetWaiting() string {
+	if x != nil {
+		if x, ok := x.Message.(*PreviewResponse_Waiting); ok {
+			return x.Waiting
+		}
+	}
+	return ""
+}
+
+func (x *PreviewResponse) GetEnd() *PreviewEnd {
+	if x != nil {
+		if x, ok := x.Message.(*PreviewResponse_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isPreviewResponse_Message interface {
+	isPreviewResponse_Message()
+}
+
+type PreviewResponse_Columns struct {
+	Columns *PreviewColumns `protobuf:"bytes,1,opt,name=columns,proto3,oneof"`
+}
+
+type PreviewResponse_Rows struct {
+	Rows *PreviewRows `protobuf:"bytes,2,opt,name=rows,proto3,oneof"`
+}
+
+type PreviewResponse_Waiting struct {
+	// Why the query does not run yet, such as slots that are missing; empty when it does.
+	Waiting string `protobuf:"bytes,3,opt,name=waiting,proto3,oneof"`
+}
+
+type PreviewResponse_End struct {
+	End *PreviewEnd `protobuf:"bytes,4,opt,name=end,proto3,oneof"`
+}
+
+func (*PreviewResponse_Columns) isPreviewResponse_Message() {}
+
+func (*PreviewResponse_Rows) isPreviewResponse_Message() {}
+
+func (*PreviewResponse_Waiting) isPreviewResponse_Message() {}
+
+func (*PreviewResponse_End) isPreviewResponse_Message() {}
+
+type PreviewColumns struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Columns       []*PreviewColumn       `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewColumns) Reset() {
+	*x = PreviewColumns{}
+	mi := &file_bramble_v1_client_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewColumns) ProtoMessage() {}
+
+func (x *PreviewColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewColumns.ProtoReflect.Descriptor instead.
+func (*PreviewColumns) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PreviewColumns) GetColumns() []*PreviewColumn {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+type PreviewColumn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As SQL writes it.
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewColumn) Reset() {
+	*x = PreviewColumn{}
+	mi := &file_bramble_v1_client_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewColumn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewColumn) ProtoMessage() {}
+
+func (x *PreviewColumn) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewColumn.ProtoReflect.Descriptor instead.
+func (*PreviewColumn) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PreviewColumn) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PreviewColumn) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+type PreviewRows struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An array of arrays.
+	RowsJson []byte `protobuf:"bytes,1,opt,name=rows_json,json=rowsJson,proto3" json:"rows_json,omitempty"`
+	// A byte a row: 0 +I, 1 -U, 2 +U, 3 -D; empty when all are +I.
+	Kinds         []byte `protobuf:"bytes,2,opt,name=kinds,proto3" json:"kinds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRows) Reset() {
+	*x = PreviewRows{}
+	mi := &file_bramble_v1_client_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRows) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRows) ProtoMessage() {}
+
+func (x *PreviewRows) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRows.ProtoReflect.Descriptor instead.
+func (*PreviewRows) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PreviewRows) GetRowsJson() []byte {
+	if x != nil {
+		return x.RowsJson
+	}
+	return nil
+}
+
+func (x *PreviewRows) GetKinds() []byte {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+type PreviewEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "finished", "maxRows" or "timeout".
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many rows were sent.
+	Rows          int64 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewEnd) Reset() {
+	*x = PreviewEnd{}
+	mi := &file_bramble_v1_client_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewEnd) ProtoMessage() {}
+
+func (x *PreviewEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewEnd.ProtoReflect.Descriptor instead.
+func (*PreviewEnd) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *PreviewEnd) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PreviewEnd) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+type ObserveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty for the cluster.
+	JobId         string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObserveRequest) Reset() {
+	*x = ObserveRequest{}
+	mi := &file_bramble_v1_client_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveRequest) ProtoMessage() {}
+
+func (x *ObserveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveRequest.ProtoReflect.Descriptor instead.
+func (*ObserveRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ObserveRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+type ObserveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As /api/v1/cluster or /api/v1/jobs/{id} has it.
+	DocumentJson  []byte `protobuf:"bytes,1,opt,name=document_json,json=documentJson,proto3" json:"document_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObserveResponse) Reset() {
+	*x = ObserveResponse{}
+	mi := &file_bramble_v1_client_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveResponse) ProtoMessage() {}
+
+func (x *ObserveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_client_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveResponse.ProtoReflect.Descriptor instead.
+func (*ObserveResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_client_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ObserveResponse) GetDocumentJson() []byte {
+	if x != nil {
+		return x.DocumentJson
+	}
+	return nil
+}
+
 var File_bramble_v1_client_proto protoreflect.FileDescriptor
 
 const file_bramble_v1_client_proto_rawDesc = "" +
@@ -1399,7 +1871,34 @@ const file_bramble_v1_client_proto_rawDesc = "" +
 	"\vslots_total\x18\x05 \x01(\x05R\n" +
 	"slotsTotal\x12\x1d\n" +
 	"\n" +
-	"slots_free\x18\x06 \x01(\x05R\tslotsFree2\xb0\a\n" +
+	"slots_free\x18\x06 \x01(\x05R\tslotsFree\"v\n" +
+	"\x0ePreviewRequest\x12*\n" +
+	"\x06script\x18\x01 \x01(\v2\x12.bramble.v1.ScriptR\x06script\x12\x19\n" +
+	"\brows_max\x18\x02 \x01(\x03R\arowsMax\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x03 \x01(\x03R\ttimeoutMs\"\xcb\x01\n" +
+	"\x0fPreviewResponse\x126\n" +
+	"\acolumns\x18\x01 \x01(\v2\x1a.bramble.v1.PreviewColumnsH\x00R\acolumns\x12-\n" +
+	"\x04rows\x18\x02 \x01(\v2\x17.bramble.v1.PreviewRowsH\x00R\x04rows\x12\x1a\n" +
+	"\awaiting\x18\x03 \x01(\tH\x00R\awaiting\x12*\n" +
+	"\x03end\x18\x04 \x01(\v2\x16.bramble.v1.PreviewEndH\x00R\x03endB\t\n" +
+	"\amessage\"E\n" +
+	"\x0ePreviewColumns\x123\n" +
+	"\acolumns\x18\x01 \x03(\v2\x19.bramble.v1.PreviewColumnR\acolumns\"7\n" +
+	"\rPreviewColumn\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"@\n" +
+	"\vPreviewRows\x12\x1b\n" +
+	"\trows_json\x18\x01 \x01(\fR\browsJson\x12\x14\n" +
+	"\x05kinds\x18\x02 \x01(\fR\x05kinds\"8\n" +
+	"\n" +
+	"PreviewEnd\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\x03R\x04rows\"'\n" +
+	"\x0eObserveRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\"6\n" +
+	"\x0fObserveResponse\x12#\n" +
+	"\rdocument_json\x18\x01 \x01(\fR\fdocumentJson2\xba\b\n" +
 	"\n" +
 	"JobService\x12H\n" +
 	"\tSubmitJob\x12\x1c.bramble.v1.SubmitJobRequest\x1a\x1d.bramble.v1.SubmitJobResponse\x12E\n" +
@@ -1415,7 +1914,9 @@ const file_bramble_v1_client_proto_rawDesc = "" +
 	"\aExplain\x12\x1a.bramble.v1.ExplainRequest\x1a\x1b.bramble.v1.ExplainResponse\x12]\n" +
 	"\x10ListTaskManagers\x12#.bramble.v1.ListTaskManagersRequest\x1a$.bramble.v1.ListTaskManagersResponse\x12K\n" +
 	"\n" +
-	"GetCluster\x12\x1d.bramble.v1.GetClusterRequest\x1a\x1e.bramble.v1.GetClusterResponseB>Z<github.com/bramble-stream/bramble/proto/bramble/v1;bramblev1b\x06proto3"
+	"GetCluster\x12\x1d.bramble.v1.GetClusterRequest\x1a\x1e.bramble.v1.GetClusterResponse\x12D\n" +
+	"\aPreview\x12\x1a.bramble.v1.PreviewRequest\x1a\x1b.bramble.v1.PreviewResponse0\x01\x12B\n" +
+	"\aObserve\x12\x1a.bramble.v1.ObserveRequest\x1a\x1b.bramble.v1.ObserveResponseB>Z<github.com/bramble-stream/bramble/proto/bramble/v1;bramblev1b\x06proto3"
 
 var (
 	file_bramble_v1_client_proto_rawDescOnce sync.Once
@@ -1429,7 +1930,7 @@ func file_bramble_v1_client_proto_rawDescGZIP() []byte {
 	return file_bramble_v1_client_proto_rawDescData
 }
 
-var file_bramble_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_bramble_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_bramble_v1_client_proto_goTypes = []any{
 	(*Script)(nil),                   // 0: bramble.v1.Script
 	(*SubmitJobRequest)(nil),         // 1: bramble.v1.SubmitJobRequest
@@ -1456,57 +1957,74 @@ var file_bramble_v1_client_proto_goTypes = []any{
 	(*ListTaskManagersResponse)(nil), // 22: bramble.v1.ListTaskManagersResponse
 	(*GetClusterRequest)(nil),        // 23: bramble.v1.GetClusterRequest
 	(*GetClusterResponse)(nil),       // 24: bramble.v1.GetClusterResponse
-	nil,                              // 25: bramble.v1.Script.ConfigEntry
-	(JobState)(0),                    // 26: bramble.v1.JobState
-	(*JobSummary)(nil),               // 27: bramble.v1.JobSummary
-	(*JobDetail)(nil),                // 28: bramble.v1.JobDetail
-	(*Health)(nil),                   // 29: bramble.v1.Health
-	(*JobException)(nil),             // 30: bramble.v1.JobException
-	(*TaskManagerInfo)(nil),          // 31: bramble.v1.TaskManagerInfo
+	(*PreviewRequest)(nil),           // 25: bramble.v1.PreviewRequest
+	(*PreviewResponse)(nil),          // 26: bramble.v1.PreviewResponse
+	(*PreviewColumns)(nil),           // 27: bramble.v1.PreviewColumns
+	(*PreviewColumn)(nil),            // 28: bramble.v1.PreviewColumn
+	(*PreviewRows)(nil),              // 29: bramble.v1.PreviewRows
+	(*PreviewEnd)(nil),               // 30: bramble.v1.PreviewEnd
+	(*ObserveRequest)(nil),           // 31: bramble.v1.ObserveRequest
+	(*ObserveResponse)(nil),          // 32: bramble.v1.ObserveResponse
+	nil,                              // 33: bramble.v1.Script.ConfigEntry
+	(JobState)(0),                    // 34: bramble.v1.JobState
+	(*JobSummary)(nil),               // 35: bramble.v1.JobSummary
+	(*JobDetail)(nil),                // 36: bramble.v1.JobDetail
+	(*Health)(nil),                   // 37: bramble.v1.Health
+	(*JobException)(nil),             // 38: bramble.v1.JobException
+	(*TaskManagerInfo)(nil),          // 39: bramble.v1.TaskManagerInfo
 }
 var file_bramble_v1_client_proto_depIdxs = []int32{
-	25, // 0: bramble.v1.Script.config:type_name -> bramble.v1.Script.ConfigEntry
+	33, // 0: bramble.v1.Script.config:type_name -> bramble.v1.Script.ConfigEntry
 	0,  // 1: bramble.v1.SubmitJobRequest.script:type_name -> bramble.v1.Script
-	26, // 2: bramble.v1.ListJobsRequest.states:type_name -> bramble.v1.JobState
-	27, // 3: bramble.v1.ListJobsResponse.jobs:type_name -> bramble.v1.JobSummary
-	28, // 4: bramble.v1.GetJobResponse.job:type_name -> bramble.v1.JobDetail
-	27, // 5: bramble.v1.WatchJobResponse.summary:type_name -> bramble.v1.JobSummary
-	29, // 6: bramble.v1.WatchJobResponse.health:type_name -> bramble.v1.Health
-	30, // 7: bramble.v1.WatchJobResponse.root_cause:type_name -> bramble.v1.JobException
-	26, // 8: bramble.v1.CancelJobResponse.state:type_name -> bramble.v1.JobState
-	26, // 9: bramble.v1.StopJobResponse.state:type_name -> bramble.v1.JobState
-	26, // 10: bramble.v1.RescaleJobResponse.state:type_name -> bramble.v1.JobState
+	34, // 2: bramble.v1.ListJobsRequest.states:type_name -> bramble.v1.JobState
+	35, // 3: bramble.v1.ListJobsResponse.jobs:type_name -> bramble.v1.JobSummary
+	36, // 4: bramble.v1.GetJobResponse.job:type_name -> bramble.v1.JobDetail
+	35, // 5: bramble.v1.WatchJobResponse.summary:type_name -> bramble.v1.JobSummary
+	37, // 6: bramble.v1.WatchJobResponse.health:type_name -> bramble.v1.Health
+	38, // 7: bramble.v1.WatchJobResponse.root_cause:type_name -> bramble.v1.JobException
+	34, // 8: bramble.v1.CancelJobResponse.state:type_name -> bramble.v1.JobState
+	34, // 9: bramble.v1.StopJobResponse.state:type_name -> bramble.v1.JobState
+	34, // 10: bramble.v1.RescaleJobResponse.state:type_name -> bramble.v1.JobState
 	0,  // 11: bramble.v1.ExplainRequest.script:type_name -> bramble.v1.Script
-	31, // 12: bramble.v1.ListTaskManagersResponse.taskmanagers:type_name -> bramble.v1.TaskManagerInfo
-	1,  // 13: bramble.v1.JobService.SubmitJob:input_type -> bramble.v1.SubmitJobRequest
-	3,  // 14: bramble.v1.JobService.ListJobs:input_type -> bramble.v1.ListJobsRequest
-	5,  // 15: bramble.v1.JobService.GetJob:input_type -> bramble.v1.GetJobRequest
-	7,  // 16: bramble.v1.JobService.WatchJob:input_type -> bramble.v1.WatchJobRequest
-	9,  // 17: bramble.v1.JobService.CancelJob:input_type -> bramble.v1.CancelJobRequest
-	11, // 18: bramble.v1.JobService.TriggerSavepoint:input_type -> bramble.v1.TriggerSavepointRequest
-	13, // 19: bramble.v1.JobService.StopJob:input_type -> bramble.v1.StopJobRequest
-	15, // 20: bramble.v1.JobService.RescaleJob:input_type -> bramble.v1.RescaleJobRequest
-	17, // 21: bramble.v1.JobService.DisposeSavepoint:input_type -> bramble.v1.DisposeSavepointRequest
-	19, // 22: bramble.v1.JobService.Explain:input_type -> bramble.v1.ExplainRequest
-	21, // 23: bramble.v1.JobService.ListTaskManagers:input_type -> bramble.v1.ListTaskManagersRequest
-	23, // 24: bramble.v1.JobService.GetCluster:input_type -> bramble.v1.GetClusterRequest
-	2,  // 25: bramble.v1.JobService.SubmitJob:output_type -> bramble.v1.SubmitJobResponse
-	4,  // 26: bramble.v1.JobService.ListJobs:output_type -> bramble.v1.ListJobsResponse
-	6,  // 27: bramble.v1.JobService.GetJob:output_type -> bramble.v1.GetJobResponse
-	8,  // 28: bramble.v1.JobService.WatchJob:output_type -> bramble.v1.WatchJobResponse
-	10, // 29: bramble.v1.JobService.CancelJob:output_type -> bramble.v1.CancelJobResponse
-	12, // 30: bramble.v1.JobService.TriggerSavepoint:output_type -> bramble.v1.TriggerSavepointResponse
-	14, // 31: bramble.v1.JobService.StopJob:output_type -> bramble.v1.StopJobResponse
-	16, // 32: bramble.v1.JobService.RescaleJob:output_type -> bramble.v1.RescaleJobResponse
-	18, // 33: bramble.v1.JobService.DisposeSavepoint:output_type -> bramble.v1.DisposeSavepointResponse
-	20, // 34: bramble.v1.JobService.Explain:output_type -> bramble.v1.ExplainResponse
-	22, // 35: bramble.v1.JobService.ListTaskManagers:output_type -> bramble.v1.ListTaskManagersResponse
-	24, // 36: bramble.v1.JobService.GetCluster:output_type -> bramble.v1.GetClusterResponse
-	25, // [25:37] is the sub-list for method output_type
-	13, // [13:25] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	39, // 12: bramble.v1.ListTaskManagersResponse.taskmanagers:type_name -> bramble.v1.TaskManagerInfo
+	0,  // 13: bramble.v1.PreviewRequest.script:type_name -> bramble.v1.Script
+	27, // 14: bramble.v1.PreviewResponse.columns:type_name -> bramble.v1.PreviewColumns
+	29, // 15: bramble.v1.PreviewResponse.rows:type_name -> bramble.v1.PreviewRows
+	30, // 16: bramble.v1.PreviewResponse.end:type_name -> bramble.v1.PreviewEnd
+	28, // 17: bramble.v1.PreviewColumns.columns:type_name -> bramble.v1.PreviewColumn
+	1,  // 18: bramble.v1.JobService.SubmitJob:input_type -> bramble.v1.SubmitJobRequest
+	3,  // 19: bramble.v1.JobService.ListJobs:input_type -> bramble.v1.ListJobsRequest
+	5,  // 20: bramble.v1.JobService.GetJob:input_type -> bramble.v1.GetJobRequest
+	7,  // 21: bramble.v1.JobService.WatchJob:input_type -> bramble.v1.WatchJobRequest
+	9,  // 22: bramble.v1.JobService.CancelJob:input_type -> bramble.v1.CancelJobRequest
+	11, // 23: bramble.v1.JobService.TriggerSavepoint:input_type -> bramble.v1.TriggerSavepointRequest
+	13, // 24: bramble.v1.JobService.StopJob:input_type -> bramble.v1.StopJobRequest
+	15, // 25: bramble.v1.JobService.RescaleJob:input_type -> bramble.v1.RescaleJobRequest
+	17, // 26: bramble.v1.JobService.DisposeSavepoint:input_type -> bramble.v1.DisposeSavepointRequest
+	19, // 27: bramble.v1.JobService.Explain:input_type -> bramble.v1.ExplainRequest
+	21, // 28: bramble.v1.JobService.ListTaskManagers:input_type -> bramble.v1.ListTaskManagersRequest
+	23, // 29: bramble.v1.JobService.GetCluster:input_type -> bramble.v1.GetClusterRequest
+	25, // 30: bramble.v1.JobService.Preview:input_type -> bramble.v1.PreviewRequest
+	31, // 31: bramble.v1.JobService.Observe:input_type -> bramble.v1.ObserveRequest
+	2,  // 32: bramble.v1.JobService.SubmitJob:output_type -> bramble.v1.SubmitJobResponse
+	4,  // 33: bramble.v1.JobService.ListJobs:output_type -> bramble.v1.ListJobsResponse
+	6,  // 34: bramble.v1.JobService.GetJob:output_type -> bramble.v1.GetJobResponse
+	8,  // 35: bramble.v1.JobService.WatchJob:output_type -> bramble.v1.WatchJobResponse
+	10, // 36: bramble.v1.JobService.CancelJob:output_type -> bramble.v1.CancelJobResponse
+	12, // 37: bramble.v1.JobService.TriggerSavepoint:output_type -> bramble.v1.TriggerSavepointResponse
+	14, // 38: bramble.v1.JobService.StopJob:output_type -> bramble.v1.StopJobResponse
+	16, // 39: bramble.v1.JobService.RescaleJob:output_type -> bramble.v1.RescaleJobResponse
+	18, // 40: bramble.v1.JobService.DisposeSavepoint:output_type -> bramble.v1.DisposeSavepointResponse
+	20, // 41: bramble.v1.JobService.Explain:output_type -> bramble.v1.ExplainResponse
+	22, // 42: bramble.v1.JobService.ListTaskManagers:output_type -> bramble.v1.ListTaskManagersResponse
+	24, // 43: bramble.v1.JobService.GetCluster:output_type -> bramble.v1.GetClusterResponse
+	26, // 44: bramble.v1.JobService.Preview:output_type -> bramble.v1.PreviewResponse
+	32, // 45: bramble.v1.JobService.Observe:output_type -> bramble.v1.ObserveResponse
+	32, // [32:46] is the sub-list for method output_type
+	18, // [18:32] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_bramble_v1_client_proto_init() }
@@ -1515,13 +2033,19 @@ func file_bramble_v1_client_proto_init() {
 		return
 	}
 	file_bramble_v1_job_proto_init()
+	file_bramble_v1_client_proto_msgTypes[26].OneofWrappers = []any{
+		(*PreviewResponse_Columns)(nil),
+		(*PreviewResponse_Rows)(nil),
+		(*PreviewResponse_Waiting)(nil),
+		(*PreviewResponse_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_client_proto_rawDesc), len(file_bramble_v1_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

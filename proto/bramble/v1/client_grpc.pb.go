@@ -33,6 +33,8 @@ const (
 	JobService_Explain_FullMethodName          = "/bramble.v1.JobService/Explain"
 	JobService_ListTaskManagers_FullMethodName = "/bramble.v1.JobService/ListTaskManagers"
 	JobService_GetCluster_FullMethodName       = "/bramble.v1.JobService/GetCluster"
+	JobService_Preview_FullMethodName          = "/bramble.v1.JobService/Preview"
+	JobService_Observe_FullMethodName          = "/bramble.v1.JobService/Observe"
 )
 
 // JobServiceClient is the client API for JobService service.
@@ -69,6 +71,11 @@ type JobServiceClient interface {
 	ListTaskManagers(ctx context.Context, in *ListTaskManagersRequest, opts ...grpc.CallOption) (*ListTaskManagersResponse, error)
 	// GetCluster tells about the jobmanager itself.
 	GetCluster(ctx context.Context, in *GetClusterRequest, opts ...grpc.CallOption) (*GetClusterResponse, error)
+	// Preview runs the query at the end of the script and sends its rows as they come: first the columns, last the end. It stops when the client leaves.
+	// A reader that is slow slows the query. The job has no checkpoints and is forgotten when it has ended.
+	Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewResponse], error)
+	// Observe returns a document of the HTTP API: all jobs with their rates, or one job.
+	Observe(ctx context.Context, in *ObserveRequest, opts ...grpc.CallOption) (*ObserveResponse, error)
 }
 
 type jobServiceClient struct {
@@ -208,6 +215,35 @@ func (c *jobServiceClient) GetCluster(ctx context.Context, in *GetClusterRequest
 	return out, nil
 }
 
+func (c *jobServiceClient) Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &JobService_ServiceDesc.Streams[1], JobService_Preview_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PreviewRequest, PreviewResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type JobService_PreviewClient = grpc.ServerStreamingClient[PreviewResponse]
+
+func (c *jobServiceClient) Observe(ctx context.Context, in *ObserveRequest, opts ...grpc.CallOption) (*ObserveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ObserveResponse)
+	err := c.cc.Invoke(ctx, JobService_Observe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // JobServiceServer is the server API for JobService service.
 // All implementations must embed UnimplementedJobServiceServer
 // for forward compatibility.
@@ -242,6 +278,11 @@ type JobServiceServer interface {
 	ListTaskManagers(context.Context, *ListTaskManagersRequest) (*ListTaskManagersResponse, error)
 	// GetCluster tells about the jobmanager itself.
 	GetCluster(context.Context, *GetClusterRequest) (*GetClusterResponse, error)
+	// Preview runs the query at the end of the script and sends its rows as they come: first the columns, last the end. It stops when the client leaves.
+	// A reader that is slow slows the query. The job has no checkpoints and is forgotten when it has ended.
+	Preview(*PreviewRequest, grpc.ServerStreamingServer[PreviewResponse]) error
+	// Observe returns a document of the HTTP API: all jobs with their rates, or one job.
+	Observe(context.Context, *ObserveRequest) (*ObserveResponse, error)
 	mustEmbedUnimplementedJobServiceServer()
 }
 
@@ -287,6 +328,12 @@ func (UnimplementedJobServiceServer) ListTaskManagers(context.Context, *ListTask
 }
 func (UnimplementedJobServiceServer) GetCluster(context.Context, *GetClusterRequest) (*GetClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCluster not implemented")
+}
+func (UnimplementedJobServiceServer) Preview(*PreviewRequest, grpc.ServerStreamingServer[PreviewResponse]) error {
+	return status.Error(codes.Unimplemented, "method Preview not implemented")
+}
+func (UnimplementedJobServiceServer) Observe(context.Context, *ObserveRequest) (*ObserveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Observe not implemented")
 }
 func (UnimplementedJobServiceServer) mustEmbedUnimplementedJobServiceServer() {}
 func (UnimplementedJobServiceServer) testEmbeddedByValue()                    {}
@@ -518,6 +565,35 @@ func _JobService_GetCluster_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _JobService_Preview_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PreviewRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(JobServiceServer).Preview(m, &grpc.GenericServerStream[PreviewRequest, PreviewResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type JobService_PreviewServer = grpc.ServerStreamingServer[PreviewResponse]
+
+func _JobService_Observe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ObserveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).Observe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_Observe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).Observe(ctx, req.(*ObserveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // JobService_ServiceDesc is the grpc.ServiceDesc for JobService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -569,11 +645,20 @@ var JobService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetCluster",
 			Handler:    _JobService_GetCluster_Handler,
 		},
+		{
+			MethodName: "Observe",
+			Handler:    _JobService_Observe_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "WatchJob",
 			Handler:       _JobService_WatchJob_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Preview",
+			Handler:       _JobService_Preview_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -2309,6 +2309,104 @@ func (x *Inspected) GetError() string {
 	return ""
 }
 
+// CollectRequest carries rows of a preview, in order.
+type CollectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	JobId string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// As in PreviewRows.
+	RowsJson      []byte `protobuf:"bytes,2,opt,name=rows_json,json=rowsJson,proto3" json:"rows_json,omitempty"`
+	Kinds         []byte `protobuf:"bytes,3,opt,name=kinds,proto3" json:"kinds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectRequest) Reset() {
+	*x = CollectRequest{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectRequest) ProtoMessage() {}
+
+func (x *CollectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
+func (*CollectRequest) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CollectRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CollectRequest) GetRowsJson() []byte {
+	if x != nil {
+		return x.RowsJson
+	}
+	return nil
+}
+
+func (x *CollectRequest) GetKinds() []byte {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+type CollectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectResponse) Reset() {
+	*x = CollectResponse{}
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectResponse) ProtoMessage() {}
+
+func (x *CollectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bramble_v1_taskmanager_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectResponse.ProtoReflect.Descriptor instead.
+func (*CollectResponse) Descriptor() ([]byte, []int) {
+	return file_bramble_v1_taskmanager_proto_rawDescGZIP(), []int{29}
+}
+
 var File_bramble_v1_taskmanager_proto protoreflect.FileDescriptor
 
 const file_bramble_v1_taskmanager_proto_rawDesc = "" +
@@ -2489,9 +2587,15 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\tInspected\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error2\\\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"Z\n" +
+	"\x0eCollectRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1b\n" +
+	"\trows_json\x18\x02 \x01(\fR\browsJson\x12\x14\n" +
+	"\x05kinds\x18\x03 \x01(\fR\x05kinds\"\x11\n" +
+	"\x0fCollectResponse2\xa2\x01\n" +
 	"\x12TaskManagerService\x12F\n" +
-	"\aConnect\x12\x1a.bramble.v1.ConnectRequest\x1a\x1b.bramble.v1.ConnectResponse(\x010\x01B>Z<github.com/bramble-stream/bramble/proto/bramble/v1;bramblev1b\x06proto3"
+	"\aConnect\x12\x1a.bramble.v1.ConnectRequest\x1a\x1b.bramble.v1.ConnectResponse(\x010\x01\x12D\n" +
+	"\aCollect\x12\x1a.bramble.v1.CollectRequest\x1a\x1b.bramble.v1.CollectResponse(\x01B>Z<github.com/bramble-stream/bramble/proto/bramble/v1;bramblev1b\x06proto3"
 
 var (
 	file_bramble_v1_taskmanager_proto_rawDescOnce sync.Once
@@ -2505,7 +2609,7 @@ func file_bramble_v1_taskmanager_proto_rawDescGZIP() []byte {
 	return file_bramble_v1_taskmanager_proto_rawDescData
 }
 
-var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_bramble_v1_taskmanager_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_bramble_v1_taskmanager_proto_goTypes = []any{
 	(*ConnectRequest)(nil),    // 0: bramble.v1.ConnectRequest
 	(*ConnectResponse)(nil),   // 1: bramble.v1.ConnectResponse
@@ -2535,10 +2639,12 @@ var file_bramble_v1_taskmanager_proto_goTypes = []any{
 	(*EndOfInput)(nil),        // 25: bramble.v1.EndOfInput
 	(*Inspect)(nil),           // 26: bramble.v1.Inspect
 	(*Inspected)(nil),         // 27: bramble.v1.Inspected
-	(*TaskManagerInfo)(nil),   // 28: bramble.v1.TaskManagerInfo
-	(*TaskID)(nil),            // 29: bramble.v1.TaskID
-	(TaskState)(0),            // 30: bramble.v1.TaskState
-	(*TaskMetrics)(nil),       // 31: bramble.v1.TaskMetrics
+	(*CollectRequest)(nil),    // 28: bramble.v1.CollectRequest
+	(*CollectResponse)(nil),   // 29: bramble.v1.CollectResponse
+	(*TaskManagerInfo)(nil),   // 30: bramble.v1.TaskManagerInfo
+	(*TaskID)(nil),            // 31: bramble.v1.TaskID
+	(TaskState)(0),            // 32: bramble.v1.TaskState
+	(*TaskMetrics)(nil),       // 33: bramble.v1.TaskMetrics
 }
 var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	2,  // 0: bramble.v1.ConnectRequest.register:type_name -> bramble.v1.Register
@@ -2561,32 +2667,34 @@ var file_bramble_v1_taskmanager_proto_depIdxs = []int32{
 	22, // 17: bramble.v1.ConnectResponse.commit_checkpoint:type_name -> bramble.v1.CommitCheckpoint
 	6,  // 18: bramble.v1.ConnectResponse.forget_job:type_name -> bramble.v1.ForgetJob
 	26, // 19: bramble.v1.ConnectResponse.inspect:type_name -> bramble.v1.Inspect
-	28, // 20: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
+	30, // 20: bramble.v1.Register.info:type_name -> bramble.v1.TaskManagerInfo
 	8,  // 21: bramble.v1.Deploy.tasks:type_name -> bramble.v1.DeployTask
 	11, // 22: bramble.v1.Deploy.locations:type_name -> bramble.v1.TaskLocation
 	7,  // 23: bramble.v1.Deploy.restore:type_name -> bramble.v1.Restore
-	29, // 24: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
+	31, // 24: bramble.v1.DeployTask.task:type_name -> bramble.v1.TaskID
 	10, // 25: bramble.v1.DeployTask.splits:type_name -> bramble.v1.Split
 	9,  // 26: bramble.v1.DeployTask.operators:type_name -> bramble.v1.OperatorRestore
-	29, // 27: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
+	31, // 27: bramble.v1.TaskLocation.task:type_name -> bramble.v1.TaskID
 	16, // 28: bramble.v1.DeployResult.failure:type_name -> bramble.v1.TaskFailure
-	29, // 29: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
-	29, // 30: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
-	30, // 31: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
+	31, // 29: bramble.v1.Cancel.tasks:type_name -> bramble.v1.TaskID
+	31, // 30: bramble.v1.TaskStateChange.task:type_name -> bramble.v1.TaskID
+	32, // 31: bramble.v1.TaskStateChange.state:type_name -> bramble.v1.TaskState
 	16, // 32: bramble.v1.TaskStateChange.failure:type_name -> bramble.v1.TaskFailure
-	31, // 33: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
-	29, // 34: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
+	33, // 33: bramble.v1.TaskStateChange.metrics:type_name -> bramble.v1.TaskMetrics
+	31, // 34: bramble.v1.TaskFailure.task:type_name -> bramble.v1.TaskID
 	18, // 35: bramble.v1.MetricsReport.tasks:type_name -> bramble.v1.TaskReport
-	29, // 36: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
-	31, // 37: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
-	29, // 38: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
-	29, // 39: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
-	29, // 40: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
-	29, // 41: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
+	31, // 36: bramble.v1.TaskReport.task:type_name -> bramble.v1.TaskID
+	33, // 37: bramble.v1.TaskReport.metrics:type_name -> bramble.v1.TaskMetrics
+	31, // 38: bramble.v1.HealthChange.task:type_name -> bramble.v1.TaskID
+	31, // 39: bramble.v1.CheckpointAck.task:type_name -> bramble.v1.TaskID
+	31, // 40: bramble.v1.CheckpointDecline.task:type_name -> bramble.v1.TaskID
+	31, // 41: bramble.v1.EndOfInput.task:type_name -> bramble.v1.TaskID
 	0,  // 42: bramble.v1.TaskManagerService.Connect:input_type -> bramble.v1.ConnectRequest
-	1,  // 43: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
-	43, // [43:44] is the sub-list for method output_type
-	42, // [42:43] is the sub-list for method input_type
+	28, // 43: bramble.v1.TaskManagerService.Collect:input_type -> bramble.v1.CollectRequest
+	1,  // 44: bramble.v1.TaskManagerService.Connect:output_type -> bramble.v1.ConnectResponse
+	29, // 45: bramble.v1.TaskManagerService.Collect:output_type -> bramble.v1.CollectResponse
+	44, // [44:46] is the sub-list for method output_type
+	42, // [42:44] is the sub-list for method input_type
 	42, // [42:42] is the sub-list for extension type_name
 	42, // [42:42] is the sub-list for extension extendee
 	0,  // [0:42] is the sub-list for field type_name
@@ -2629,7 +2737,7 @@ func file_bramble_v1_taskmanager_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bramble_v1_taskmanager_proto_rawDesc), len(file_bramble_v1_taskmanager_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	TaskManagerService_Connect_FullMethodName = "/bramble.v1.TaskManagerService/Connect"
+	TaskManagerService_Collect_FullMethodName = "/bramble.v1.TaskManagerService/Collect"
 )
 
 // TaskManagerServiceClient is the client API for TaskManagerService service.
@@ -34,6 +35,9 @@ type TaskManagerServiceClient interface {
 	// Connect lasts as long as the taskmanager belongs to the cluster. Its first message is Register, answered by
 	// Accepted; the end of the stream, or silence for the heartbeat timeout, means that the other side is lost.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
+	// Collect takes the rows of a preview from one of its tasks. It is answered when all have been taken; who reads the preview sets the pace. NOT_FOUND
+	// when nobody does any more.
+	Collect(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[CollectRequest, CollectResponse], error)
 }
 
 type taskManagerServiceClient struct {
@@ -57,6 +61,19 @@ func (c *taskManagerServiceClient) Connect(ctx context.Context, opts ...grpc.Cal
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskManagerService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, ConnectResponse]
 
+func (c *taskManagerServiceClient) Collect(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[CollectRequest, CollectResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskManagerService_ServiceDesc.Streams[1], TaskManagerService_Collect_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CollectRequest, CollectResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskManagerService_CollectClient = grpc.ClientStreamingClient[CollectRequest, CollectResponse]
+
 // TaskManagerServiceServer is the server API for TaskManagerService service.
 // All implementations must embed UnimplementedTaskManagerServiceServer
 // for forward compatibility.
@@ -67,6 +84,9 @@ type TaskManagerServiceServer interface {
 	// Connect lasts as long as the taskmanager belongs to the cluster. Its first message is Register, answered by
 	// Accepted; the end of the stream, or silence for the heartbeat timeout, means that the other side is lost.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
+	// Collect takes the rows of a preview from one of its tasks. It is answered when all have been taken; who reads the preview sets the pace. NOT_FOUND
+	// when nobody does any more.
+	Collect(grpc.ClientStreamingServer[CollectRequest, CollectResponse]) error
 	mustEmbedUnimplementedTaskManagerServiceServer()
 }
 
@@ -79,6 +99,9 @@ type UnimplementedTaskManagerServiceServer struct{}
 
 func (UnimplementedTaskManagerServiceServer) Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error {
 	return status.Error(codes.Unimplemented, "method Connect not implemented")
+}
+func (UnimplementedTaskManagerServiceServer) Collect(grpc.ClientStreamingServer[CollectRequest, CollectResponse]) error {
+	return status.Error(codes.Unimplemented, "method Collect not implemented")
 }
 func (UnimplementedTaskManagerServiceServer) mustEmbedUnimplementedTaskManagerServiceServer() {}
 func (UnimplementedTaskManagerServiceServer) testEmbeddedByValue()                            {}
@@ -108,6 +131,13 @@ func _TaskManagerService_Connect_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskManagerService_ConnectServer = grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]
 
+func _TaskManagerService_Collect_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskManagerServiceServer).Collect(&grpc.GenericServerStream[CollectRequest, CollectResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskManagerService_CollectServer = grpc.ClientStreamingServer[CollectRequest, CollectResponse]
+
 // TaskManagerService_ServiceDesc is the grpc.ServiceDesc for TaskManagerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +150,11 @@ var TaskManagerService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Connect",
 			Handler:       _TaskManagerService_Connect_Handler,
 			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Collect",
+			Handler:       _TaskManagerService_Collect_Handler,
 			ClientStreams: true,
 		},
 	},
