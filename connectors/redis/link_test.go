@@ -87,7 +87,7 @@ func TestLink(t *testing.T) {
 		serve := func(answers ...string) net.Conn {
 			a, b := net.Pipe()
 			go func() {
-				defer b.Close() //nolint:errcheck // a pipe
+				defer b.Close()
 				buf := make([]byte, 4096)
 				for _, answer := range answers {
 					n, err := b.Read(buf)
@@ -110,7 +110,7 @@ func TestLink(t *testing.T) {
 			return c, nil
 		}
 		l := &link{client: redis.NewClient(o)}
-		defer l.client.Close() //nolint:errcheck // it has not connected
+		defer l.client.Close()
 		defer l.close()
 		var r reply
 		var re redis.Error
