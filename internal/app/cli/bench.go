@@ -297,7 +297,7 @@ func checkpointText(x *bench.Result) string {
 }
 
 func allocsText(x *bench.Result) string {
-	if x.Suite == "mqtt" || x.PeakBytes == 0 {
+	if x.PeakBytes == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%.3f", x.AllocsPerEvent)
