@@ -20,12 +20,14 @@ type Options struct {
 	Keys []vec.Type
 	// Sides are the columns of each kind of row: two for a join, one otherwise.
 	Sides []*vec.Schema
-	// Hashed keeps a hash of each row, for Match.
+	// Hashed keeps an index of the rows, for Match.
 	Hashed bool
 	// Order, when set, keeps the lists of a side 0 in its order where they come from the store: negative when row i of the columns is before row j. Rows that
 	// are equal come in order of arrival, or with LastFirst the other way round.
 	Order     func(cols []*vec.Col, i, j int) int
 	LastFirst bool
+	// Lead is how many rows of a list the operator needs in order: see Space.Lead.
+	Lead int
 	// BudgetBytes is how much memory rows may take before they go to the store; 0: no limit. A batch may take more for a moment.
 	BudgetBytes int64
 	// Open opens the store when it is first needed: op.Context.OpenState. nil: nothing is ever spilled or snapshotted.
@@ -70,8 +72,10 @@ type Space struct {
 	sides []side
 	// born[g] is the number that the next row had when the group came into memory: rows with lower ones may be in the store only, as long as
 	// the side's bit in loaded[g] is not set. It is 0 when there can be none. usedBit of loaded says that the key came since the last spill.
-	born    []uint64
-	loaded  []uint8
+	born   []uint64
+	loaded []uint8
+	// lead is how many rows of each group's list on side 0 are known to be its first ones, in order; those behind are in none.
+	lead    []int32
 	spilled bool
 	// kgs are the key groups with entries in the store.
 	kgs map[stream.KeyGroup]bool
@@ -93,10 +97,13 @@ type side struct {
 	group             []int32
 	seq               []uint64
 	hash              []uint32
-	count             []int32
-	stamp             []int64
-	flags             []uint8
-	dead              int
+	// back is each row's predecessor + 1, and index finds rows by hash, where Options.Hashed asks for them.
+	back  []int32
+	index index
+	count []int32
+	stamp []int64
+	flags []uint8
+	dead  int
 }
 
 // usedBit is beside the bits of two sides.
@@ -138,7 +145,7 @@ func (s *Store) newSpace(ns int64) *Space {
 // clear gives the space new, empty memory.
 func (sp *Space) clear() {
 	sp.tab = table.New(sp.st.o.Keys)
-	sp.born, sp.loaded = nil, nil
+	sp.born, sp.loaded, sp.lead = nil, nil, nil
 	sp.sides = make([]side, len(sp.st.o.Sides))
 	for i, schema := range sp.st.o.Sides {
 		for _, f := range schema.Fields {
@@ -225,7 +232,7 @@ func (sp *Space) grow() {
 		born = sp.st.next
 	}
 	for len(sp.born) < n {
-		sp.born, sp.loaded = append(sp.born, born), append(sp.loaded, 0)
+		sp.born, sp.loaded, sp.lead = append(sp.born, born), append(sp.loaded, 0), append(sp.lead, 0)
 	}
 	for i := range sp.sides {
 		d := &sp.sides[i]
@@ -273,6 +280,9 @@ func (sp *Space) Append(in int, cols []*vec.Col, sel []int, groups []int32, stam
 	}
 	if sp.st.o.Hashed {
 		sp.st.appendHashes(d, cols, sel, len(groups))
+		for range groups {
+			d.back = append(d.back, 0)
+		}
 	}
 	for k, g := range groups {
 		row := base + int32(k)
@@ -285,17 +295,55 @@ func (sp *Space) Append(in int, cols []*vec.Col, sel []int, groups []int32, stam
 		d.chain = append(d.chain, 0)
 		d.link(g, row)
 	}
+	if sp.st.o.Hashed {
+		d.index.add(d, base)
+	}
 	return base
 }
 
 // link puts a row at the end of its group's list.
 func (d *side) link(g, row int32) {
-	if t := d.tail[g]; t != 0 {
+	t := d.tail[g]
+	if t != 0 {
 		d.chain[t-1] = row + 1
 	} else {
 		d.head[g] = row + 1
 	}
+	if d.back != nil {
+		d.back[row] = t
+	}
 	d.tail[g] = row + 1
+}
+
+// AppendOne is Append for row i of cols.
+func (sp *Space) AppendOne(in int, cols []*vec.Col, i int, group int32, stamp int64) int32 {
+	sp.one.sel[0], sp.one.group[0] = i, group
+	return sp.Append(in, cols, sp.one.sel[:], sp.one.group[:], stamp)
+}
+
+// Lead is how many rows of a group's list on side 0 are known to be its first ones, in the order of Options; what follows is behind them, in no order.
+func (sp *Space) Lead(group int32) int32 { return sp.lead[group] }
+
+// SetLead changes Lead.
+func (sp *Space) SetLead(group, n int32) { sp.lead[group] = n }
+
+// Before reports whether row i comes before row j of side 0 in the order of Options.
+func (sp *Space) Before(i, j int32) bool {
+	d := &sp.sides[0]
+	if c := sp.st.o.Order(d.cols, int(i), int(j)); c != 0 {
+		return c < 0
+	}
+	return d.seq[i] < d.seq[j] != sp.st.o.LastFirst
+}
+
+// Relink makes list the list of a group on side 0, of which it has all rows.
+func (sp *Space) Relink(group int32, list []int32) {
+	d := &sp.sides[0]
+	d.head[group], d.tail[group] = 0, 0
+	for _, r := range list {
+		d.chain[r] = 0
+		d.link(group, r)
+	}
 }
 
 // appendCol appends n rows as plain ones: a dictionary is the sender's.
@@ -328,16 +376,20 @@ func (s *Store) appendHashes(d *side, cols []*vec.Col, sel []int, n int) {
 	}
 }
 
-// Match finds the first row of a group that equals row i of cols, whose vec.Hash is hash; prev is the one before it. It gives -1 for none.
+// Match finds the oldest row of a group that equals row i of cols, whose vec.Hash is hash; prev is the one before it in the list. It gives -1 for none.
 func (sp *Space) Match(in int, group int32, cols []*vec.Col, i int, hash uint64) (row, prev int32) {
 	d := &sp.sides[in]
-	prev = -1
-	for row = d.head[group] - 1; row >= 0; prev, row = row, d.chain[row]-1 {
-		if d.hash[row] == uint32(hash>>32) && sp.st.same(d.cols, int(row), cols, i) {
-			return row, prev
+	row = -1
+	h := uint32(hash >> 32)
+	for r := range d.index.find(group, h) {
+		if d.group[r] == group && d.hash[r] == h && (row < 0 || d.seq[r] < d.seq[row]) && sp.st.same(d.cols, int(r), cols, i) {
+			row = r
 		}
 	}
-	return -1, -1
+	if row < 0 {
+		return -1, -1
+	}
+	return row, d.back[row] - 1
 }
 
 // same compares two rows as SQL's keys are compared: NULL equals NULL.
@@ -365,6 +417,12 @@ func (sp *Space) Remove(in int, row, prev int32) {
 	if d.tail[g] == row+1 {
 		d.tail[g] = prev + 1
 	}
+	if d.back != nil {
+		if next := d.chain[row]; next != 0 {
+			d.back[next-1] = prev + 1
+		}
+		d.index.remove(d, row)
+	}
 	if d.flags[row]&flagStored != 0 {
 		sp.st.writes.Add(state.OpDelete, sp.rowKey(in, row), nil)
 	}
@@ -377,33 +435,34 @@ func (sp *Space) Insert(in int, cols []*vec.Col, i int, group, prev int32, stamp
 	d := &sp.sides[in]
 	head, tail := d.head[group], d.tail[group]
 	d.head[group], d.tail[group] = 0, 0
-	sp.one.sel[0], sp.one.group[0] = i, group
-	row := sp.Append(in, cols, sp.one.sel[:], sp.one.group[:], stamp)
-	if prev < 0 {
-		d.chain[row] = head
-		if head != 0 {
-			d.tail[group] = tail
-		}
-		return row
+	row := sp.AppendOne(in, cols, i, group, stamp)
+	next := head
+	if prev >= 0 {
+		d.head[group], next = head, d.chain[prev]
+		d.chain[prev] = row + 1
 	}
-	d.head[group], d.tail[group] = head, tail
-	d.chain[row] = d.chain[prev]
-	d.chain[prev] = row + 1
-	if tail == prev+1 {
-		d.tail[group] = row + 1
+	d.chain[row] = next
+	if next != 0 {
+		d.tail[group] = tail
+	}
+	if d.back != nil {
+		d.back[row] = prev + 1
+		if next != 0 {
+			d.back[next-1] = row + 1
+		}
 	}
 	return row
 }
 
 // Account updates the memory that the space is held to take; call it after appending.
 func (sp *Space) Account() {
-	sp.mem = sp.tab.MemBytes() + 8*int64(cap(sp.born)) + int64(cap(sp.loaded))
+	sp.mem = sp.tab.MemBytes() + 8*int64(cap(sp.born)) + 4*int64(cap(sp.lead)) + int64(cap(sp.loaded))
 	for i := range sp.sides {
 		d := &sp.sides[i]
 		for _, c := range d.cols {
 			sp.mem += c.MemSize()
 		}
-		sp.mem += 4*int64(cap(d.head)+cap(d.tail)+cap(d.chain)+cap(d.group)+cap(d.hash)+cap(d.count)) +
+		sp.mem += 4*int64(cap(d.head)+cap(d.tail)+cap(d.chain)+cap(d.group)+cap(d.hash)+cap(d.back)+cap(d.index.slots)+cap(d.count)) +
 			8*int64(cap(d.seq)+cap(d.stamp)) + int64(cap(d.flags))
 	}
 }

@@ -148,6 +148,9 @@ func (sp *Space) add(in int, g int32, seq uint64, count int32, stamp int64) int3
 	d.group, d.seq = append(d.group, g), append(d.seq, seq)
 	d.count, d.stamp = append(d.count, count), append(d.stamp, stamp)
 	d.flags, d.chain = append(d.flags, flagStored), append(d.chain, 0)
+	if sp.st.o.Hashed {
+		d.back = append(d.back, 0)
+	}
 	return row
 }
 
@@ -164,6 +167,7 @@ func (sp *Space) hashStored(in int, base int32) {
 		vec.Hash(d.cols, sel[:], one[:])
 		d.hash = append(d.hash, uint32(one[0]>>32))
 	}
+	d.index.add(d, base)
 }
 
 // Load sees to it that all rows of the groups on a side are in memory. It costs nothing while the space has not spilled.
@@ -226,6 +230,9 @@ func (sp *Space) load(in int, g int32) (err error) {
 	if head != 0 {
 		if last >= 0 {
 			d.chain[last] = head
+			if d.back != nil {
+				d.back[head-1] = last + 1
+			}
 		} else {
 			d.head[g] = head
 		}
@@ -251,11 +258,8 @@ func (sp *Space) arrange(in int, g int32) {
 		slices.Reverse(list)
 	}
 	slices.SortStableFunc(list, func(i, j int32) int { return order(d.cols, int(i), int(j)) })
-	d.head[g], d.tail[g] = 0, 0
-	for _, r := range list {
-		d.chain[r] = 0
-		d.link(g, r)
-	}
+	sp.Relink(g, list)
+	sp.lead[g] = int32(min(len(list), sp.st.o.Lead))
 }
 
 // Trim brings the Store back into its budget, if it is beyond, and makes good for removed rows. Groups and rows are void afterwards.
@@ -371,7 +375,7 @@ func (sp *Space) rebuild(sel []int) {
 		sp.tab.Groups(old.tab.Keys(), part, nil, groups[:len(part)])
 		sp.grow()
 		for k, g := range part {
-			sp.born[groups[k]], sp.loaded[groups[k]] = old.born[g], old.loaded[g]
+			sp.born[groups[k]], sp.loaded[groups[k]], sp.lead[groups[k]] = old.born[g], old.loaded[g], old.lead[g]
 		}
 	}
 	for in := range old.sides {
@@ -391,13 +395,16 @@ func (d *side) take(from *side, groups []int) {
 			d.count, d.stamp = append(d.count, from.count[r]), append(d.stamp, from.stamp[r])
 			d.flags, d.chain = append(d.flags, from.flags[r]), append(d.chain, 0)
 			if from.hash != nil {
-				d.hash = append(d.hash, from.hash[r])
+				d.hash, d.back = append(d.hash, from.hash[r]), append(d.back, 0)
 			}
 			d.link(int32(to), row)
 		}
 	}
 	if len(rows) == 0 {
 		return
+	}
+	if d.hash != nil {
+		d.index.add(d, 0)
 	}
 	for i, c := range d.cols {
 		c.AppendSel(from.cols[i], rows)
@@ -442,14 +449,15 @@ func (s *Store) Drop(ns int64) error {
 // reset empties the space and keeps its memory.
 func (sp *Space) reset() {
 	sp.tab.Reset()
-	sp.born, sp.loaded = sp.born[:0], sp.loaded[:0]
+	sp.born, sp.loaded, sp.lead = sp.born[:0], sp.loaded[:0], sp.lead[:0]
 	for i := range sp.sides {
 		d := &sp.sides[i]
 		for _, c := range d.cols {
 			c.Reset()
 		}
 		d.head, d.tail, d.chain = d.head[:0], d.tail[:0], d.chain[:0]
-		d.group, d.seq, d.hash = d.group[:0], d.seq[:0], d.hash[:0]
+		d.group, d.seq, d.hash, d.back = d.group[:0], d.seq[:0], d.hash[:0], d.back[:0]
+		d.index.reset()
 		d.count, d.stamp, d.flags, d.dead = d.count[:0], d.stamp[:0], d.flags[:0], 0
 	}
 }

@@ -93,7 +93,7 @@ func (o *Op) Open(ctx *op.Context) error {
 	opt := rows.Options{
 		Keys: o.spec.KeyTypes, Sides: []*vec.Schema{o.in}, Hashed: o.spec.InputRetracts, BudgetBytes: ctx.MemoryBytes, Open: ctx.OpenState,
 		MaxParallelism: max(ctx.Task.MaxParallelism, 1), KeyRange: ctx.Task.KeyRange, LastFirst: o.spec.LastFirst,
-		Order: func(cols []*vec.Col, i, j int) int { return o.order.compare(cols, i, cols, j) },
+		Order: func(cols []*vec.Col, i, j int) int { return o.order.compare(cols, i, cols, j) }, Lead: o.leadMax(),
 	}
 	if opt.BudgetBytes <= 0 {
 		opt.BudgetBytes = defaultMemory
@@ -180,7 +180,7 @@ func (o *Op) changes(b *vec.Batch, out op.Output) error {
 			sel := [1]int{i}
 			vec.Hash(b.Cols(), sel[:], one[:])
 			if row, prev := sp.Match(0, g, b.Cols(), i, one[0]); row >= 0 {
-				sp.Remove(0, row, prev)
+				o.remove(sp, g, row, prev)
 			}
 			continue
 		}
@@ -208,6 +208,7 @@ func (o *Op) note(sp *rows.Space, groups []int32) {
 			continue
 		}
 		o.mark[g] = o.round
+		o.refill(sp, g)
 		from := len(o.before)
 		o.before = o.given(o.before, sp, g)
 		o.touched, o.was = append(o.touched, g), append(o.was, span{from, len(o.before)})
@@ -227,6 +228,10 @@ func (o *Op) given(dst []int32, sp *rows.Space, g int32) []int32 {
 
 // insert puts a row into its place, unless there are enough before it and none is ever taken back. What it pushes out goes.
 func (o *Op) insert(sp *rows.Space, b *vec.Batch, i int, g int32, now int64) {
+	if o.spec.InputRetracts {
+		o.insertKept(sp, b, i, g, now)
+		return
+	}
 	cols, kept := b.Cols(), sp.Cols(0)
 	prev, n := int32(-1), int64(0)
 	r := sp.Head(0, g)
@@ -237,14 +242,11 @@ func (o *Op) insert(sp *rows.Space, b *vec.Batch, i int, g int32, now int64) {
 		}
 		prev, r = r, sp.Next(0, r)
 		n++
-		if n >= o.spec.Limit && !o.spec.InputRetracts {
+		if n >= o.spec.Limit {
 			return
 		}
 	}
 	row := sp.Insert(0, cols, i, g, prev, now)
-	if o.spec.InputRetracts {
-		return
-	}
 	// The list had Limit rows at most; the one behind them goes.
 	prev = row
 	for n++; r >= 0; prev, r = r, sp.Next(0, r) {
@@ -259,6 +261,7 @@ func (o *Op) insert(sp *rows.Space, b *vec.Batch, i int, g int32, now int64) {
 func (o *Op) compare(sp *rows.Space, out op.Output) error {
 	for k, g := range o.touched {
 		was := o.before[o.was[k].from:o.was[k].to]
+		o.refill(sp, g)
 		o.after = o.given(o.after[:0], sp, g)
 		if o.spec.Number || o.spec.Limit-o.spec.Offset == 1 {
 			o.byRank(was)
