@@ -263,15 +263,15 @@ func (o *local) Flush(out op.Output) error {
 	return o.judge(out)
 }
 
-// Snapshot returns up to when windows are closed here, so that a restored task calls the same rows late.
+// Snapshot returns up to when windows are closed here, in the form of the other stages.
 func (o *local) Snapshot(stream.Epoch) ([]byte, error) {
 	return appendClosed(o.closed), nil
 }
 
-// Restore takes what Snapshot returned.
+// Restore checks what Snapshot returned and begins anew. A Local stage runs with its source, whose splits may have been another task's: how far that one
+// was says nothing about their rows. What is late all the same is refused by the Global stage.
 func (o *local) Restore(parts [][]byte) error {
-	closed, err := restoreClosed(parts)
-	o.closed = closed
+	_, err := restoreClosed(parts)
 	return err
 }
 
