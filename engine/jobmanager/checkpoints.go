@@ -561,6 +561,9 @@ func (k *checkpoints) view(r *running) *pb.Checkpoints {
 			SizeBytes: rec.SizeBytes, NewBytes: rec.NewBytes, Path: rec.Path, Reason: rec.Reason, TasksTotal: int32(rec.TaskCount), //nolint:gosec // small
 		}
 		for _, t := range rec.Tasks {
+			if t.Task.Vertex >= len(r.planned.Graph.Vertices) {
+				continue // of a plan that was replaced
+			}
 			p.Tasks = append(p.Tasks, &pb.CheckpointTask{
 				Task: r.taskID(job.Ref(t.Task)), AckMs: t.AckMS, AlignMs: t.AlignMS, SnapshotMs: t.SnapshotMS, UploadMs: t.UploadMS,
 				SizeBytes: t.SizeBytes, NewBytes: t.NewBytes,

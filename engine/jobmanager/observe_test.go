@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/stream"
@@ -142,6 +143,26 @@ func TestFailureOfAnotherPlan(t *testing.T) {
 	f := job.Failure{Message: "gone", HasTask: true, Task: job.Ref{Vertex: 7, Index: 1}}
 	if e, d := r.exception(f), r.exceptionDocument(f); e.VertexId != "" || d.Vertex != "" || d.Message != "gone" {
 		t.Errorf("%v, %+v", e, d)
+	}
+}
+
+// TestCheckpointOfAnotherPlan: a job that was rescaled may have checkpoints of vertices that it does not have any more.
+func TestCheckpointOfAnotherPlan(t *testing.T) {
+	r := runningJob(t)
+	cfg := checkpoint.Config{IntervalMS: 1000}
+	k := &checkpoints{coord: checkpoint.NewCoordinator(cfg, nil, 0), cfg: cfg}
+	tasks := []checkpoint.Task{{}, {Vertex: 7}}
+	k.coord.Step(1000, checkpoint.Started{Tasks: tasks, Upstream: map[checkpoint.Task][]checkpoint.Task{{Vertex: 7}: {{}}}})
+	k.coord.Step(2000, checkpoint.Tick{})
+	for _, task := range tasks {
+		k.coord.Step(2001, checkpoint.Acked{Epoch: 1, Task: task})
+	}
+	history := k.coord.History()
+	if len(history) != 1 || len(history[0].Tasks) != 2 {
+		t.Fatalf("the history is %+v", history)
+	}
+	if c := k.view(r).History[0]; len(c.Tasks) != 1 || c.Tasks[0].Task.VertexId != "a" || c.TasksTotal != 2 {
+		t.Errorf("%v", c)
 	}
 }
 
