@@ -102,8 +102,9 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 	}
 	p := &s.parts[i]
 	limit := s.due()
+	var waited time.Duration
 	if n := p.row(); n >= limit && n < s.rows {
-		s.pause(ctx, min(wait, max(time.Second/time.Duration(s.rate), leastPause)))
+		waited = s.pause(ctx, min(wait, max(time.Second/time.Duration(s.rate), leastPause)))
 		if limit = s.due(); n >= limit {
 			return op.Polled{Status: op.Idle, Split: i}, nil
 		}
@@ -120,7 +121,7 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 		m.fill(b.Col(c), s.nums, s.seeds, now)
 	}
 	b.SetRows(len(s.nums))
-	out := op.Polled{Status: op.More, Split: i, SplitEnded: p.ended}
+	out := op.Polled{Status: op.More, Split: i, SplitEnded: p.ended, Waited: waited}
 	if s.behind() < 0 {
 		out.Status = op.End
 	}
@@ -157,13 +158,15 @@ func (s *source) due() int64 {
 	return s.first + n + 1
 }
 
-func (s *source) pause(ctx context.Context, d time.Duration) {
+func (s *source) pause(ctx context.Context, d time.Duration) time.Duration {
+	began := s.ctx.Clock.Now()
 	s.timer.Reset(d)
 	defer s.timer.Stop()
 	select {
 	case <-s.timer.C:
 	case <-ctx.Done():
 	}
+	return s.ctx.Clock.Now().Sub(began)
 }
 
 // Snapshot returns how many rows of each split have been made.

@@ -109,8 +109,9 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 	}
 	p := &s.parts[i]
 	limit, wake := s.due()
+	var waited time.Duration
 	if p.event(s.cfg) >= limit && !s.over(p) {
-		s.pause(ctx, min(wait, max(wake, leastPause)))
+		waited = s.pause(ctx, min(wait, max(wake, leastPause)))
 		if limit, _ = s.due(); p.event(s.cfg) >= limit {
 			return op.Polled{Status: op.Idle, Split: i}, nil
 		}
@@ -129,7 +130,7 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 		p.pos.Done++
 	}
 	s.gen.fill(b)
-	out := op.Polled{Status: op.More, Split: i, SplitEnded: p.ended}
+	out := op.Polled{Status: op.More, Split: i, SplitEnded: p.ended, Waited: waited}
 	if s.behind() < 0 {
 		out.Status = op.End
 	}
@@ -152,13 +153,15 @@ func (s *source) due() (limit int64, wake time.Duration) {
 	return s.first + n + 1, max(time.Second/time.Duration(s.cfg.rate), time.Nanosecond)
 }
 
-func (s *source) pause(ctx context.Context, d time.Duration) {
+func (s *source) pause(ctx context.Context, d time.Duration) time.Duration {
+	began := s.ctx.Clock.Now()
 	s.timer.Reset(d)
 	defer s.timer.Stop()
 	select {
 	case <-s.timer.C:
 	case <-ctx.Done():
 	}
+	return s.ctx.Clock.Now().Sub(began)
 }
 
 // Snapshot returns how many events of each split have been made.

@@ -107,6 +107,9 @@ type Polled struct {
 	Split int
 	// SplitEnded says that this split has no more rows after this batch.
 	SplitEnded bool
+	// Waited is how long the Poll has waited for rows that it brings: the task was idle then. A source that cannot tell leaves it 0; the whole of a Poll
+	// that ends Idle counts anyway.
+	Waited time.Duration
 }
 
 // Source reads splits. All methods run on the task's goroutine; a source may run goroutines of its own, which Close joins.

@@ -418,15 +418,20 @@ func (t *Task) pollWait(now time.Time) time.Duration {
 	return wait
 }
 
-// countIdle counts the time of a poll that has waited. Time spent on few rows is mostly waiting too: decoding half a batch takes
-// well below a millisecond.
+// countIdle counts the time of a poll that has waited. Where the source does not say for how long, time spent on few rows is mostly waiting too:
+// decoding half a batch takes well below a millisecond.
 func (t *Task) countIdle(p op.Polled, took time.Duration, rows int) {
 	if p.Status == op.Idle {
 		t.idleStreak++
 	} else {
 		t.idleStreak = 0
 	}
-	if p.Status == op.Idle || rows < vec.MaxRows/2 && took > time.Millisecond {
+	switch {
+	case p.Status == op.Idle:
+		t.idle.Add(took)
+	case p.Waited > 0:
+		t.idle.Add(min(p.Waited, took))
+	case rows < vec.MaxRows/2 && took > time.Millisecond:
 		t.idle.Add(took)
 	}
 }
