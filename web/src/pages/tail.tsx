@@ -65,7 +65,7 @@ export function Tail({ job, v }: { job: Job; v: Vertex }) {
         </select>
         <button type="button" class="button" disabled={over} onClick={() => setOn(!on)}><Icon name={on ? 'stop' : 'play'} />{on ? 'Stop' : 'Show live rows'}</button>
         <span class="muted small" role="status">
-          {on && state?.phase === 'waiting' ? `${state.error}; trying again` : on && !got.rows.length ? 'waiting for rows' : got.rows.length ? `${got.sampled ? 'a sample; ' : ''}${got.seen === null ? '' : `${whole(got.seen)} seen`}` : over ? 'the job has ended' : ''}
+          {state?.phase === 'refused' ? '' : on && state?.phase === 'waiting' ? `${state.error}; trying again` : on && !got.rows.length ? 'waiting for rows' : got.rows.length ? `${got.sampled ? 'a sample; ' : ''}${got.seen === null ? '' : `${whole(got.seen)} seen`}` : over ? 'the job has ended' : ''}
         </span>
       </div>
       {state?.phase === 'refused' && <Fault text={state.error} />}
