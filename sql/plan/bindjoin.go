@@ -289,6 +289,10 @@ func (p *planner) classify(r *rel) error {
 			mode = graph.IntervalJoin
 		}
 	}
+	if mode == graph.Regular && p.namesWindows(r, eqs) {
+		p.warnf(r.where, "set table.exec.state.ttl, or use windows of event time over rows that stay",
+			"this join keeps its rows for ever: its windows are of processing time, or an input changes rows that it has given out")
+	}
 	j.mode, j.cond = mode, nil
 	for _, c := range rest {
 		j.cond = and(j.cond, c)
@@ -345,6 +349,13 @@ func (p *planner) windowed(r *rel, eqs []equality) bool {
 		}
 	}
 	return have[0] && have[1]
+}
+
+// namesWindows reports whether bounds of windows are among the equal columns.
+func (p *planner) namesWindows(r *rel, eqs []equality) bool {
+	return slices.ContainsFunc(eqs, func(e equality) bool {
+		return e.l.Op == expr.OpCol && e.r.Op == expr.OpCol && r.ins[0].cols[e.l.Col].role == roleEnd && r.ins[1].cols[e.r.Col].role == roleEnd
+	}) && p.conf.durationMS("table.exec.state.ttl") == 0
 }
 
 // moment is a time attribute plus a constant.
