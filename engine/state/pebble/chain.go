@@ -152,6 +152,11 @@ func (c *chain) listener(h *health) *cpebble.EventListener {
 			}
 		},
 		BackgroundError: h.fail,
+		// Without this Pebble would end the process. What it finds may be a table that it believes to have written, see stateFS; if it is damage
+		// of the disk, a restart takes the files from the checkpoint.
+		DataCorruption: func(i cpebble.DataCorruptionInfo) {
+			h.fail(fmt.Errorf("damaged file of state %s: %w", i.Path, i.Details))
+		},
 	}
 }
 

@@ -20,8 +20,8 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Error("state store", "text", fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called where Pebble cannot go on, and must not return. Errors of writing do not come here, see stateFS: what is left are
-// Pebble's own assertions about its files.
+// Fatalf is called where Pebble cannot go on, and must not return. Errors of writing do not come here, see stateFS, nor does
+// damage, see chain.listener: what is left are Pebble's own assertions.
 func (l logger) Fatalf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	l.log.Error("state store cannot go on", "text", text)
