@@ -42,6 +42,7 @@ func NewRefuser(ctx *op.Context, t *graph.TableSpec) *Refuser {
 func (r *Refuser) Refuse(from string, record []byte, reason error) error {
 	r.count++
 	r.ctx.Metrics.Bad.Add(1)
+	r.ctx.Rejected.Record(from, record, reason)
 	if r.fail {
 		return fmt.Errorf("record from %s of table %s: %w (record: %s)", from, r.table, reason, clipTo(record, loggedBytes))
 	}

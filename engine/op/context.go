@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
 )
@@ -18,6 +19,8 @@ type Context struct {
 	Task     TaskInfo
 	Log      *slog.Logger
 	Metrics  *Metrics
+	// Rejected keeps some of what Metrics counts as Late or Bad, for people to look at; it may be nil.
+	Rejected *sample.Rejected
 	Clock    Clock
 	Location *time.Location // table.local-time-zone
 	// Rand is a source of randomness, for UUID() and client ids.

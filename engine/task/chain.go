@@ -2,9 +2,11 @@ package task
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -38,6 +40,8 @@ type node struct {
 	fed     bool
 	metrics op.Metrics
 	latency Latency
+	// rejected is made with the node; it holds nothing until something is rejected.
+	rejected *sample.Rejected
 }
 
 // output is where an operator's rows go: the main one, or one aside.
@@ -48,6 +52,8 @@ type output struct {
 	edges    []*edgeOut
 	wm       stream.Time
 	idle     bool
+	// tap is nil unless somebody looks at the rows.
+	tap atomic.Pointer[sample.Tap]
 }
 
 var _ op.IdleOutput = (*output)(nil)
@@ -56,6 +62,7 @@ func newNode(t *Task, spec *graph.Node, b Built) (*node, error) {
 	n := &node{task: t, spec: spec, source: b.Source, oper: b.Operator, sink: b.Sink, wm: stream.MinTime}
 	n.metrics.Watermark.Store(stream.MinTime)
 	n.main = &output{node: n, wm: stream.MinTime}
+	n.rejected = sample.NewRejected(spec.ID, t.cfg.Cell, t.clock.Now, func() stream.Time { return n.wm })
 	var set int
 	for _, is := range []bool{b.Source != nil, b.Operator != nil, b.Sink != nil} {
 		if is {
@@ -112,6 +119,7 @@ func (n *node) process(in int, b *vec.Batch) error {
 	if n.sink != nil {
 		if err = n.sink.Write(t.ctx, b); err == nil {
 			n.metrics.RecordsOut.Add(rows)
+			n.main.look(b)
 		}
 	} else {
 		err = n.oper.Process(in, b, n.main)
@@ -214,6 +222,7 @@ func (o *output) Emit(b *vec.Batch) error {
 			return err
 		}
 	}
+	o.look(b)
 	for _, c := range o.children {
 		if err := c.process(0, b); err != nil {
 			return err
@@ -314,7 +323,7 @@ func (o *output) sendError(err error) error {
 func (n *node) context(memory int64) *op.Context {
 	t := n.task
 	c := &op.Context{
-		Ctx: t.ctx, Task: t.info(n.spec), Log: t.log.With("operator", n.spec.Name), Metrics: &n.metrics, Clock: t.clock,
+		Ctx: t.ctx, Task: t.info(n.spec), Log: t.log.With("operator", n.spec.Name), Metrics: &n.metrics, Rejected: n.rejected, Clock: t.clock,
 		Location: t.cfg.Location, Rand: t.cfg.Rand, MemoryBytes: memory, Side: n.side,
 		Watermark:     func() stream.Time { return n.wm },
 		Health:        func(component string, err error) { t.reportHealth(n, component, err) },

@@ -15,6 +15,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/exchange"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -76,6 +77,8 @@ type Config struct {
 	// OpenStateOn opens a store that begins with the content of a directory of snapshot files, which it may use up. Without it what OpenState
 	// opens has to be a state.Importer.
 	OpenStateOn func(info op.TaskInfo, merge state.MergeFunc, dir string) (state.Store, error)
+	// Cell writes values of the rows that people look at; without it none are shown.
+	Cell sample.Cell
 	// Restore is what the task goes on from; nil for the very beginning.
 	Restore *Restore
 	// Checkpointing says that someone takes checkpoints: what sinks have prepared is published when a checkpoint is complete, and a task whose

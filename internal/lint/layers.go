@@ -25,7 +25,7 @@ var leaves = []string{"internal/invariants", "internal/civil"}
 var columns = []string{"engine/vec", "engine/stream", "engine/expr", "engine/agg"}
 
 // contracts are the packages below the operator families, whose interfaces these meet.
-var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph", "engine/table", "engine/rows", "engine/op")
+var contracts = join(columns, "engine/state/enc", "engine/state", "engine/graph", "engine/table", "engine/rows", "engine/sample", "engine/op")
 
 // parts are what a process is put together from.
 var parts = join(contracts, "engine/state/*", "engine/op/*", "engine/exchange", "engine/exchange/remote",
@@ -51,7 +51,9 @@ var layers = []layer{
 	{"engine/rows", []string{"engine/vec", "engine/stream", "engine/state", "engine/state/enc", "engine/table"}},
 	// A job graph carries compiled-away expressions and aggregate calls as data.
 	{"engine/graph", columns},
-	{"engine/op", join(columns, "engine/state", "engine/graph")},
+	// A few rows for people to look at.
+	{"engine/sample", []string{"engine/vec", "engine/stream"}},
+	{"engine/op", join(columns, "engine/state", "engine/graph", "engine/sample")},
 	{"engine/op/optest", join(contracts, "engine/state/*")},
 	// Operator families never import each other.
 	{"engine/op/*", contracts},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/rows"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
@@ -98,7 +99,7 @@ func (o *Interval) Process(in int, b *vec.Batch, out op.Output) error {
 	}
 	o.split(in, b)
 	col, times := o.times(in, b)
-	o.refuse(in, col, times)
+	o.refuse(in, b, col, times)
 	if err := o.unkeyed(in, b, out); err != nil {
 		return err
 	}
@@ -116,13 +117,17 @@ func (o *Interval) Process(in int, b *vec.Batch, out op.Output) error {
 }
 
 // refuse drops late rows, and those without a time, which match nothing: they count as rows without keys.
-func (o *Interval) refuse(in int, col *vec.Col, times []int64) {
+func (o *Interval) refuse(in int, b *vec.Batch, col *vec.Col, times []int64) {
 	kept, late := o.sel[:0], int64(0)
+	var some [sample.RowsMax]int
 	for k, i := range o.sel {
 		switch {
 		case col.IsNull(i):
 			o.nulls = append(o.nulls, i)
 		case times[i] <= o.wm && o.done(in, times[i]):
+			if late < int64(len(some)) {
+				some[late] = i
+			}
 			late++
 		default:
 			o.hashes[len(kept)] = o.hashes[k]
@@ -132,6 +137,7 @@ func (o *Interval) refuse(in int, col *vec.Col, times []int64) {
 	o.sel, o.hashes = kept, o.hashes[:len(kept)]
 	if late > 0 {
 		o.ctx.Metrics.Late.Add(late)
+		o.ctx.Rejected.Late(b, some[:], int(min(late, int64(len(some)))), "nothing that may still come would be within the join's interval")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/rows"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
@@ -48,7 +49,7 @@ func (o *Window) Process(in int, b *vec.Batch, out op.Output) error {
 	col := b.Col(o.timeCol(in))
 	ends := vec.Values[int64](col)
 	o.split(in, b)
-	o.dropLate(ends)
+	o.dropLate(b, ends)
 	if err := o.unkeyed(in, b, out); err != nil {
 		return err
 	}
@@ -84,11 +85,22 @@ func (o *Window) Process(in int, b *vec.Batch, out op.Output) error {
 
 // dropLate takes the rows of windows that have been given out of the rows of the batch. Keys include the window's end, so that rows with keys have one;
 // the others are late when they have one that is over.
-func (o *Window) dropLate(ends []int64) {
+func (o *Window) dropLate(b *vec.Batch, ends []int64) {
 	if o.over == stream.MinTime {
 		return
 	}
-	late := func(i int) bool { return ends[i]-1 <= o.over }
+	var some [sample.RowsMax]int
+	found := 0
+	late := func(i int) bool {
+		if ends[i]-1 > o.over {
+			return false
+		}
+		if found < len(some) {
+			some[found] = i
+			found++
+		}
+		return true
+	}
 	before := len(o.sel) + len(o.nulls)
 	kept := o.sel[:0]
 	for k, i := range o.sel {
@@ -101,6 +113,7 @@ func (o *Window) dropLate(ends []int64) {
 	o.nulls = slices.DeleteFunc(o.nulls, late)
 	if n := before - len(o.sel) - len(o.nulls); n > 0 {
 		o.ctx.Metrics.Late.Add(int64(n))
+		o.ctx.Rejected.Late(b, some[:], min(n, len(some)), "its window had been given")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/rows"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
@@ -315,13 +316,22 @@ func (o *Op) windows(b *vec.Batch) error {
 	col := b.Col(o.spec.EndCol)
 	ends := vec.Values[int64](col)
 	late := 0
+	var some [sample.RowsMax]int
 	if o.over != stream.MinTime || col.HasNulls() {
-		n := len(o.sel)
-		o.sel = slices.DeleteFunc(o.sel, func(i int) bool { return col.IsNull(i) || ends[i]-1 <= o.over })
-		late = n - len(o.sel)
+		o.sel = slices.DeleteFunc(o.sel, func(i int) bool {
+			if !col.IsNull(i) && ends[i]-1 > o.over {
+				return false
+			}
+			if late < len(some) {
+				some[late] = i
+			}
+			late++
+			return true
+		})
 	}
 	if late > 0 {
 		o.ctx.Metrics.Late.Add(int64(late))
+		o.ctx.Rejected.Late(b, some[:], min(late, len(some)), "its window had been given")
 	}
 	if len(o.sel) > 0 && slices.ContainsFunc(o.sel, func(i int) bool { return ends[i] != ends[o.sel[0]] }) {
 		slices.SortStableFunc(o.sel, func(i, j int) int {

@@ -10,6 +10,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/expr"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
@@ -186,6 +187,7 @@ func (o *Op) refuse(now stream.Time) error {
 	}
 	all := o.view.Sel() // may share memory with sel: it is read ahead of what is written
 	sel := o.view.SelBuf()
+	var refused [sample.RowsMax]int
 	for k := range before {
 		i := k
 		if all != nil {
@@ -194,7 +196,12 @@ func (o *Op) refuse(now stream.Time) error {
 		isNull := valid != nil && !valid.Get(i)
 		if !isNull && times[i] <= limit {
 			sel = append(sel, i)
-		} else if o.bad != nil {
+			continue
+		}
+		if n := k - len(sel); n < len(refused) {
+			refused[n] = i
+		}
+		if o.bad != nil {
 			if err := o.bad.add(o.view, i, isNull, now); err != nil {
 				return err
 			}
@@ -203,6 +210,8 @@ func (o *Op) refuse(now stream.Time) error {
 	o.view.UseSel(sel)
 	o.low, o.high, _ = bounds(times, nil, sel)
 	o.ctx.Metrics.Bad.Add(int64(before - len(sel)))
+	n := min(before-len(sel), len(refused))
+	o.ctx.Rejected.Rows(o.view, refused[:n], n, "its time is NULL, or too far ahead of the clock")
 	if o.bad != nil {
 		return o.bad.flush()
 	}

@@ -58,6 +58,7 @@ func (a *assign) Open(ctx *op.Context) error {
 func (a *assign) Process(_ int, b *vec.Batch, out op.Output) error {
 	if bad := a.timing.load(b); bad > 0 {
 		a.ctx.Metrics.Bad.Add(int64(bad))
+		a.ctx.Rejected.Nulls(b, b.Col(a.spec.Windowing.TimeCol), nullTime)
 	}
 	if len(a.timing.rows) == 0 {
 		return nil

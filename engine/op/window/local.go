@@ -109,13 +109,17 @@ func (o *local) Process(_ int, b *vec.Batch, out op.Output) error {
 	}
 	var parts []part
 	var bad int
+	var at *vec.Col
 	if w := o.spec.Windowing; w.Kind == graph.Attached {
-		parts, bad = o.divider.bySlice(b, b.Col(w.EndCol))
+		at = b.Col(w.EndCol)
+		parts, bad = o.divider.bySlice(b, at)
 	} else {
-		parts, bad = o.divider.byTime(b, b.Col(w.TimeCol), &o.shape, &o.zone)
+		at = b.Col(w.TimeCol)
+		parts, bad = o.divider.byTime(b, at, &o.shape, &o.zone)
 	}
 	if bad > 0 {
 		o.ctx.Metrics.Bad.Add(int64(bad))
+		o.ctx.Rejected.Nulls(b, at, nullTime)
 	}
 	o.keys = pick(o.keys[:0], b, o.spec.Keys)
 	for _, p := range parts {

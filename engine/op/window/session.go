@@ -62,6 +62,7 @@ func (o *sessionOp) flushRows() {
 func (o *sessionOp) Process(_ int, b *vec.Batch, _ op.Output) error {
 	if bad := o.timing.load(b); bad > 0 {
 		o.ctx.Metrics.Bad.Add(int64(bad))
+		o.ctx.Rejected.Nulls(b, b.Col(o.windowing.TimeCol), nullTime)
 	}
 	n := len(o.timing.rows)
 	if n == 0 {

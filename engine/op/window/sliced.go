@@ -115,6 +115,7 @@ func (o *sliced) Process(_ int, b *vec.Batch, _ op.Output) error {
 	parts, bad := o.divide(b)
 	if bad > 0 {
 		o.ctx.Metrics.Bad.Add(int64(bad))
+		o.ctx.Rejected.Nulls(b, b.Col(o.slicedBy()), nullTime)
 	}
 	o.keys = pick(o.keys[:0], b, o.keyAt)
 	cols := b.Cols()
@@ -176,17 +177,27 @@ func (o *sliced) account() {
 
 // divide cuts b by slice; attached windows are named by their ends.
 func (o *sliced) divide(b *vec.Batch) (parts []part, bad int) {
-	w := o.spec.Windowing
+	at := o.slicedBy()
 	switch {
-	case o.spec.Stage == graph.Global:
-		return o.divider.bySlice(b, b.Col(len(o.spec.Keys)))
-	case w.Kind == graph.Attached:
-		return o.divider.bySlice(b, b.Col(w.EndCol))
-	case w.TimeCol < 0:
+	case o.spec.Stage == graph.Global, o.spec.Windowing.Kind == graph.Attached:
+		return o.divider.bySlice(b, b.Col(at))
+	case at < 0:
 		o.latest = max(o.latest, o.ctx.Clock.Now().UnixMilli())
 		return o.divider.single(b, o.shape.sliceEnd(o.zone.local(o.latest))), 0
 	default:
-		return o.divider.byTime(b, b.Col(w.TimeCol), &o.shape, &o.zone)
+		return o.divider.byTime(b, b.Col(at), &o.shape, &o.zone)
+	}
+}
+
+// slicedBy is the column that says which slice a row belongs to, below 0 when the clock does.
+func (o *sliced) slicedBy() int {
+	switch w := o.spec.Windowing; {
+	case o.spec.Stage == graph.Global:
+		return len(o.spec.Keys)
+	case w.Kind == graph.Attached:
+		return w.EndCol
+	default:
+		return w.TimeCol
 	}
 }
 

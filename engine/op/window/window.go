@@ -120,6 +120,9 @@ func countAt(specs []agg.Spec) int {
 // defaultMemory is the budget of an operator that the runtime gives none.
 const defaultMemory = 32 << 20
 
+// nullTime is why a row is bad that belongs to no window.
+const nullTime = "its time is NULL"
+
 // lateRows routes and counts rows whose windows are all closed.
 type lateRows struct {
 	ctx  *op.Context
@@ -150,6 +153,7 @@ func (l *lateRows) add(b *vec.Batch, sel []int, n int, counts *vec.Col) error {
 		}
 	}
 	l.ctx.Metrics.Late.Add(records)
+	l.ctx.Rejected.Late(b, sel, n, "all windows of the row had been given")
 	if l.side == nil {
 		return nil
 	}

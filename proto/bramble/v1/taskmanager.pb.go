@@ -1316,7 +1316,9 @@ type TaskStateChange struct {
 	// With TASK_STATE_FAILED.
 	Failure *TaskFailure `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
 	// The last counters, with a state that ends the task.
-	Metrics       *TaskMetrics `protobuf:"bytes,6,opt,name=metrics,proto3" json:"metrics,omitempty"`
+	Metrics *TaskMetrics `protobuf:"bytes,6,opt,name=metrics,proto3" json:"metrics,omitempty"`
+	// With such a state, if the task has rejected records: sample.Report as JSON, the newest.
+	RejectedJson  []byte `protobuf:"bytes,7,opt,name=rejected_json,json=rejectedJson,proto3" json:"rejected_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1389,6 +1391,13 @@ func (x *TaskStateChange) GetFailure() *TaskFailure {
 func (x *TaskStateChange) GetMetrics() *TaskMetrics {
 	if x != nil {
 		return x.Metrics
+	}
+	return nil
+}
+
+func (x *TaskStateChange) GetRejectedJson() []byte {
+	if x != nil {
+		return x.RejectedJson
 	}
 	return nil
 }
@@ -2187,10 +2196,15 @@ type Inspect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the answer.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// "logs", "goroutines" or "profile".
+	// "logs", "goroutines", "profile", "rejected" or "tail".
 	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
 	// How many lines of the log, or how many seconds of a profile.
-	Amount        int32 `protobuf:"varint,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	Amount int32 `protobuf:"varint,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// With "rejected" and "tail": of the tasks of this job.
+	JobId string `protobuf:"bytes,4,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// With "tail": the rows that leave this operator, with numbers above after.
+	OperatorId    string `protobuf:"bytes,5,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
+	After         int64  `protobuf:"varint,6,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2242,6 +2256,27 @@ func (x *Inspect) GetWhat() string {
 func (x *Inspect) GetAmount() int32 {
 	if x != nil {
 		return x.Amount
+	}
+	return 0
+}
+
+func (x *Inspect) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *Inspect) GetOperatorId() string {
+	if x != nil {
+		return x.OperatorId
+	}
+	return ""
+}
+
+func (x *Inspect) GetAfter() int64 {
+	if x != nil {
+		return x.After
 	}
 	return 0
 }
@@ -2506,14 +2541,15 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"\fleader_epoch\x18\x01 \x01(\x03R\vleaderEpoch\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12(\n" +
-	"\x05tasks\x18\x04 \x03(\v2\x12.bramble.v1.TaskIDR\x05tasks\"\xfd\x01\n" +
+	"\x05tasks\x18\x04 \x03(\v2\x12.bramble.v1.TaskIDR\x05tasks\"\xa2\x02\n" +
 	"\x0fTaskStateChange\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
 	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\x12+\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x15.bramble.v1.TaskStateR\x05state\x121\n" +
 	"\afailure\x18\x05 \x01(\v2\x17.bramble.v1.TaskFailureR\afailure\x121\n" +
-	"\ametrics\x18\x06 \x01(\v2\x17.bramble.v1.TaskMetricsR\ametrics\"\xda\x01\n" +
+	"\ametrics\x18\x06 \x01(\v2\x17.bramble.v1.TaskMetricsR\ametrics\x12#\n" +
+	"\rrejected_json\x18\a \x01(\fR\frejectedJson\"\xda\x01\n" +
 	"\vTaskFailure\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1a\n" +
 	"\boperator\x18\x02 \x01(\tR\boperator\x12&\n" +
@@ -2579,11 +2615,15 @@ const file_bramble_v1_taskmanager_proto_rawDesc = "" +
 	"EndOfInput\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12&\n" +
-	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\"E\n" +
+	"\x04task\x18\x03 \x01(\v2\x12.bramble.v1.TaskIDR\x04task\"\x93\x01\n" +
 	"\aInspect\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04what\x18\x02 \x01(\tR\x04what\x12\x16\n" +
-	"\x06amount\x18\x03 \x01(\x05R\x06amount\"E\n" +
+	"\x06amount\x18\x03 \x01(\x05R\x06amount\x12\x15\n" +
+	"\x06job_id\x18\x04 \x01(\tR\x05jobId\x12\x1f\n" +
+	"\voperator_id\x18\x05 \x01(\tR\n" +
+	"operatorId\x12\x14\n" +
+	"\x05after\x18\x06 \x01(\x03R\x05after\"E\n" +
 	"\tInspected\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
