@@ -86,25 +86,25 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 			if !s.Ended() {
 				live++
 			}
-			if k := r.ckpt; k != nil && !s.Ended() {
+			if k := r.ckpt; k != nil {
 				count := func(status string, n int64) {
 					all = append(all, prometheus.MustNewConstMetric(descCheckpoints, prometheus.CounterValue, float64(n), r.id, r.name(), status))
 				}
 				count("completed", k.completed)
 				count("failed", k.failed)
 				count("damaged", int64(len(k.damaged)))
-				if k.completed > 0 {
+				if k.completed > 0 && !s.Ended() {
 					gauge(descCheckpointDuration, float64(k.last.EndedMS-k.last.TriggeredMS)/1000, r.id, r.name())
 					gauge(descCheckpointSize, float64(k.last.SizeBytes), r.id, r.name())
 					gauge(descCheckpointLast, float64(m.jm.wall(k.last.EndedMS))/1000, r.id, r.name())
 				}
-				if m.jm.cfg.FlinkNames {
+				if m.jm.cfg.FlinkNames && !s.Ended() {
 					flinkCheckpoints(r, k, gauge)
 				}
 			}
-			if !s.Ended() {
-				all = append(all, prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(r.attempt()-1), r.id, r.name()))
-			}
+			// What has been counted stays for as long as the job is remembered, HistoryMax of those that have ended: a rate over the last minutes
+			// has to see what came last.
+			all = append(all, prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(max(r.attempt()-1, 0)), r.id, r.name()))
 			if s == job.Running {
 				ms := float64(c.even() - r.machine.Since(job.Running))
 				gauge(descUptime, ms/1000, r.id, r.name())

@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -38,6 +41,11 @@ func TestDrain(t *testing.T) {
 	if keys := db.Keys(t.Context(), "w:*").Val(); len(keys) > 0 {
 		t.Fatalf("windows have fired: %v", keys)
 	}
+	for _, name := range []string{"bramble_checkpoints_total", "bramble_job_restarts_total"} {
+		if !strings.Contains(page(t, c.jmMetrics), name+`{job_id="`+id) {
+			t.Errorf("%s is forgotten when the job has ended", name)
+		}
+	}
 	id = c.submit(recoveryJob, append(args, "--from-savepoint", saved)...)
 	drained := pathOf(t, c.mustBramble("stop", id, "--drain"))
 	for k, n := range want {
@@ -55,6 +63,24 @@ func TestDrain(t *testing.T) {
 	if keys := db.Keys(t.Context(), "w:*").Val(); len(keys) != len(want) {
 		t.Errorf("%d windows, want %d", len(keys), len(want))
 	}
+}
+
+// page is what a URL answers.
+func page(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 // total adds up the rows that recoveryJob has counted.
