@@ -33,3 +33,19 @@ func TestErrorsOfTheSystemSayWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+func TestDataDirectoryMustBeWritable(t *testing.T) {
+	dir := t.TempDir()
+	if err := checkWritable(dir + "/new"); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir + "/new"); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkWritable(dir + "/file"); err == nil || !strings.Contains(err.Error(), "--data-dir") {
+		t.Errorf("a file as directory: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -225,6 +226,25 @@ func TaskManagerCommand(storage ...blob.Openers) *cobra.Command {
 		return tm.Run(cmd.Context())
 	}
 	return cmd
+}
+
+// checkWritable refuses a data directory that cannot be written to now, rather than when the first job spills. "" is a temporary one.
+func checkWritable(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	f, err := os.CreateTemp(dir, "probe-")
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	_, err = f.WriteString("written to see whether it can be")
+	if err := errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	return nil
 }
 
 // merged is all kinds of checkpoint storage in one.

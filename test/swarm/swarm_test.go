@@ -217,6 +217,7 @@ func TestSwarm(t *testing.T) {
 			t.Errorf("%s: latest says %s readings (%v), want %d", sensor, text, err, n)
 		}
 	}
+	s.bench()
 	if out, err := s.cli("stop", job); err != nil || !strings.Contains(out, "Savepoint completed") {
 		t.Errorf("bramble stop: %v\n%s", err, out)
 	}
@@ -356,4 +357,17 @@ func (s *stack) emulated(rule, tag string) {
 	s.manager.docker("service", "update", "-d", "--no-resolve-image", "--update-delay", "1s", "--image", "bramble/taskmanager:"+tag, "bramble_taskmanager")
 	s.runs("taskmanager", 3, "bramble/taskmanager:"+tag)
 	s.registered(3)
+}
+
+// bench measures a node as a service that runs once; its result is in the service's log.
+func (s *stack) bench() {
+	s.manager.docker("service", "create", "-d", "--name", "bench", "--restart-condition", "none", "--constraint", "node.labels.bramble.taskmanager==true",
+		"--no-resolve-image", "bramble/bramble:latest", "bench", "--suite", "nexmark", "--queries", "q0", "--duration", "500ms")
+	await(s.t, "bramble bench", func() bool {
+		out, err := try(s.t, "docker", "-H", s.manager.host(), "service", "ps", "bench", "--format", "{{.CurrentState}}")
+		return err == nil && (strings.HasPrefix(out, "Complete") || strings.HasPrefix(out, "Failed"))
+	})
+	if out := s.manager.docker("service", "logs", "--raw", "bench"); !strings.Contains(out, "nexmark q0") {
+		s.t.Errorf("bramble bench in the swarm printed\n%s", out)
+	}
 }

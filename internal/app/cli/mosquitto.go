@@ -114,14 +114,12 @@ func (b *brokerStats) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(brokerUp, prometheus.GaugeValue, 1)
 	for _, m := range brokerMetrics {
-		// The broker is silent about what it has not counted yet.
-		if v, ok := b.mu.values[m.topic]; ok || m.counter {
-			kind := prometheus.GaugeValue
-			if m.counter {
-				kind = prometheus.CounterValue
-			}
-			ch <- prometheus.MustNewConstMetric(m.desc, kind, v)
+		kind := prometheus.GaugeValue
+		if m.counter {
+			kind = prometheus.CounterValue
 		}
+		// The broker tells what changes: what it has not told is still 0.
+		ch <- prometheus.MustNewConstMetric(m.desc, kind, b.mu.values[m.topic])
 	}
 }
 
