@@ -9,9 +9,10 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Version is the manifest format that Encode writes. Decode reads it and none other: a field may be added within a version if old
-// programs may ignore it, anything else makes a new one.
-const Version = 1
+// Version is the manifest format that Encode writes. A field may be added within a version if old programs may ignore it, anything else makes a new
+// one. Decode reads version 1 too. 2: operators say in what form their state is, and a task's files may be runs above a base, without which a
+// program that knew bases only would go back behind what they hold.
+const Version = 2
 
 // ManifestBytesMax bounds a manifest: 256 MiB, beyond which an operator keeps in its own state what belongs into keyed state.
 const ManifestBytesMax = 256 << 20
@@ -78,8 +79,8 @@ func Decode(b []byte) (*Manifest, error) {
 	if binary.LittleEndian.Uint64(b[24:]) != xxh3.Hash(body) {
 		return nil, fmt.Errorf("%w: checksum of the body", ErrCorrupt)
 	}
-	if version != Version {
-		return nil, fmt.Errorf("%w: %d, not %d: a newer Bramble wrote it", ErrVersion, version, Version)
+	if version < 1 || version > Version {
+		return nil, fmt.Errorf("%w: %d, where this program knows up to %d: a newer Bramble wrote it", ErrVersion, version, Version)
 	}
 	m := &Manifest{}
 	if err := json.Unmarshal(body, m); err != nil {

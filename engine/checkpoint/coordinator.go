@@ -12,6 +12,8 @@ import (
 // Config says when checkpoints are taken and kept.
 type Config struct {
 	JobID, GraphDigest string
+	// Forms are the forms of the operators' state, by their IDs; see OperatorState.Form.
+	Forms map[string]string
 	// Leader is this jobmanager's leader epoch.
 	Leader uint64
 	// IntervalMS is from one trigger to the next; 0: only on request.
@@ -441,6 +443,7 @@ func (c *Coordinator) assemble(p *pending) (*Manifest, error) {
 				at[part.Operator] = i
 				m.Operators = append(m.Operators, OperatorState{
 					ID: part.Operator, Name: part.Name, Parallelism: part.Parallelism, MaxParallelism: part.MaxParallelism,
+					Form: c.cfg.Forms[part.Operator],
 				})
 			}
 			o := &m.Operators[i]

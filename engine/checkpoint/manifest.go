@@ -36,6 +36,9 @@ type OperatorState struct {
 	Name           string `json:"name,omitempty"`
 	Parallelism    int    `json:"parallelism"`
 	MaxParallelism int    `json:"maxParallelism"`
+	// Form says how the state is written, graph.StateForm; only an operator with the same reads it. "" is none, or of a manifest of version 1, which
+	// did not say.
+	Form string `json:"form,omitempty"`
 	// Tasks has one entry for each task, in the order of Index, which is 0 to Parallelism-1.
 	Tasks []TaskState `json:"tasks"`
 }

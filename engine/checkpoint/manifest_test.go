@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -77,13 +78,13 @@ func TestManifestRoundTrip(t *testing.T) {
 	})
 }
 
-// golden is a manifest as version 1 writes it. That it stays readable is a promise; see docs/checkpoint-format.md.
-const golden = "BRMBLCP\n\x01\x00\x00\x00\x00\x00\x00\x00"
+// golden is a manifest as version 2 writes it. That it stays readable is a promise; see docs/checkpoint-format.md.
+const golden = "BRMBLCP\n\x02\x00\x00\x00\x00\x00\x00\x00"
 
 func TestManifestGolden(t *testing.T) {
 	m := &Manifest{
 		JobID: "j", Epoch: 3, Leader: 2, GraphDigest: "g", TriggeredMS: 5, CompletedMS: 6,
-		Operators: []OperatorState{{ID: "b", Name: "n", Parallelism: 1, MaxParallelism: 2, Tasks: []TaskState{{
+		Operators: []OperatorState{{ID: "b", Name: "n", Parallelism: 1, MaxParallelism: 2, Form: "group 2", Tasks: []TaskState{{
 			Range: stream.KeyRange{First: 0, Limit: 2}, Files: []File{{"shared/3/x", "x", 9, 0xabc}}, State: []byte("s"),
 			Splits: []Split{{ID: "i", Pos: []byte("p")}}, Committables: []Committable{{3, []byte("c")}},
 		}}}},
@@ -93,10 +94,15 @@ func TestManifestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	const body = `{"jobID":"j","epoch":3,"leader":2,"graphDigest":"g","triggeredMS":5,"completedMS":6,"operators":[{"id":"b","name":"n",` +
-		`"parallelism":1,"maxParallelism":2,"tasks":[{"index":0,"range":{"First":0,"Limit":2},"files":[{"path":"shared/3/x","name":"x",` +
+		`"parallelism":1,"maxParallelism":2,"form":"group 2","tasks":[{"index":0,"range":{"First":0,"Limit":2},"files":[{"path":"shared/3/x","name":"x",` +
 		`"sizeBytes":9,"checksum":"0000000000000abc"}],"state":"cw==","splits":[{"id":"i","pos":"cA=="}],"committables":[{"epoch":3,"data":"Yw=="}]}]}]}`
 	if string(b[headerBytes:]) != body {
 		t.Errorf("body:\n%s\nwant:\n%s", b[headerBytes:], body)
+	}
+	// Version 1 had no forms; what it wrote stays readable, also for those who clean up.
+	old, err := Decode(encodeRaw(1, []byte(strings.Replace(body, `"form":"group 2",`, "", 1))))
+	if m.Operators[0].Form = ""; err != nil || !reflect.DeepEqual(old, m) {
+		t.Errorf("version 1 is %+v, %v", old, err)
 	}
 	if string(b[:len(golden)]) != golden || m.SizeBytes() != 12 || m.Operator("b") == nil || m.Operator("a") != nil {
 		t.Errorf("header %q, %d bytes", b[:headerBytes], m.SizeBytes())
@@ -104,9 +110,11 @@ func TestManifestGolden(t *testing.T) {
 }
 
 func TestManifestVersion(t *testing.T) {
-	b := encodeRaw(Version+1, []byte("whatever comes"))
-	if _, err := Decode(b); !errors.Is(err, ErrVersion) {
-		t.Error(err)
+	for _, version := range []uint32{0, Version + 1} {
+		b := encodeRaw(version, []byte("whatever comes"))
+		if _, err := Decode(b); !errors.Is(err, ErrVersion) {
+			t.Error(version, err)
+		}
 	}
 }
 

@@ -124,6 +124,9 @@ func (jm *JobManager) faultTolerance(id string, g *graph.JobGraph, graphJSON []b
 	if err != nil {
 		return strategy, nil, err
 	}
+	if cfg.Forms, err = stateForms(g); err != nil {
+		return strategy, nil, err
+	}
 	digest := sha256.Sum256(graphJSON)
 	cfg.JobID, cfg.Leader, cfg.GraphDigest = id, jm.leader.Epoch(), hex.EncodeToString(digest[:8])
 	var used stream.Epoch
@@ -298,6 +301,9 @@ func planRestore(m *checkpoint.Manifest, g *graph.JobGraph) (*restorePlan, error
 			o := m.Operator(n.ID)
 			if o == nil {
 				continue
+			}
+			if err := checkForm(o, n); err != nil {
+				return nil, err
 			}
 			if groups := maxParallelism(g); o.MaxParallelism != groups {
 				return nil, fmt.Errorf("operator %q: its state was written with pipeline.max-parallelism %d, now it is %d", o.Name, o.MaxParallelism, groups)

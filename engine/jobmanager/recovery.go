@@ -127,6 +127,9 @@ func (jm *JobManager) recovered(ctx context.Context, e ckptstore.Entry) (*runnin
 		if lost := unmatched(m, p.Graph); len(lost) > 0 {
 			return nil, unplannable{fmt.Errorf("the script is planned with other operators than before: the state of %s would be lost", lost)}
 		}
+		if err := checkForms(m, p.Graph); err != nil {
+			return nil, unplannable{err}
+		}
 	case e.Savepoint != "":
 		// Whether to leave state behind was decided at the submission.
 		if base, err = (&jobService{jm: jm}).loadSavepoint(limited, e.Savepoint, p.Graph, true); err != nil {

@@ -145,7 +145,7 @@ func (s *jobService) loadSavepoint(ctx context.Context, path string, g *graph.Jo
 	}
 	if lost := unmatched(m, g); len(lost) > 0 && !allowLoss {
 		return nil, status.Errorf(codes.InvalidArgument,
-			"savepoint %s has state that no operator of the job takes over: %s; --allow-non-restored-state leaves it behind", path, strings.Join(lost, ", "))
+			"savepoint %s has state that no operator of the job takes over: %s; --allow-non-restored-state leaves it behind: what takes its place begins empty", path, strings.Join(lost, ", "))
 	}
 	p, err := planRestore(m, g)
 	if err != nil {
@@ -153,29 +153,6 @@ func (s *jobService) loadSavepoint(ctx context.Context, path string, g *graph.Jo
 	}
 	p.savepoint = path
 	return p, nil
-}
-
-// unmatched names the operators with state that a graph does not have.
-func unmatched(m *checkpoint.Manifest, g *graph.JobGraph) []string {
-	known := map[string]bool{}
-	for _, v := range g.Vertices {
-		for _, n := range v.Ops {
-			known[n.ID] = true
-		}
-	}
-	var lost []string
-	for i := range m.Operators {
-		o := &m.Operators[i]
-		holds := false
-		for k := range o.Tasks {
-			t := &o.Tasks[k]
-			holds = holds || len(t.Files)+len(t.State)+len(t.Splits)+len(t.Committables) > 0
-		}
-		if holds && !known[o.ID] {
-			lost = append(lost, fmt.Sprintf("%q", o.Name))
-		}
-	}
-	return lost
 }
 
 // DisposeSavepoint implements pb.JobServiceServer.
