@@ -72,7 +72,10 @@ func TestPreviewErrors(t *testing.T) {
 		{"before", `{"script":"x"}`, fakePreviews{err: status.Error(codes.ResourceExhausted, "16 previews")}, Access{}, 429, `{"errors":["16 previews"]}`},
 		{"mistake", `{"script":"x"}`, fakePreviews{err: status.Error(codes.InvalidArgument, "1:1: no")}, Access{}, 400, `{"errors":["1:1: no"]`},
 		{
-			"while it runs", `{"script":"SELECT foo"}`, fakePreviews{messages: begun, err: placedError{errors.New("1:8: failed")}}, Access{}, 200,
+			"while it runs", `{"script":"SELECT foo"}`,
+			fakePreviews{messages: begun, err: placedError{errors.New("1:8: failed")}},
+			Access{},
+			200,
 			"event: error\ndata: {\"errors\":[\"1:8: failed\"],\"diagnostics\":[{\"line\":1,\"column\":8,\"endLine\":1,\"endColumn\":11,\"message\":\"1:8: failed\"}]}",
 		},
 		{"rows", `{"script":"x","maxRows":1001}`, fakePreviews{}, Access{}, 400, "maxRows: 1 to 1000"},

@@ -27,8 +27,13 @@ func withLanguage(h jobmanager.HTTP) jobmanager.HTTP {
 	return h
 }
 
-// completer proposes out of what this program has.
-func completer() func(script string, line, column int) rest.Completion {
+// CompleteFunc proposes how a script may go on at a line and column, which count from 1.
+type CompleteFunc = func(script string, line, column int) rest.Completion
+
+// Completer proposes out of what this program has.
+func Completer() CompleteFunc { return completer() }
+
+func completer() CompleteFunc {
 	catalog := complete.Catalog{
 		Connectors: all.Connectors(), TableOptions: plan.TableOptions(), Settings: plan.Settings(), Functions: expr.Functions(), Aggregates: agg.Functions(),
 	}
