@@ -168,7 +168,9 @@ func (s *Server) stop(w http.ResponseWriter, r *http.Request) {
 	if !s.read(w, r, &body) {
 		return
 	}
-	s.begin(w, r, kindStop, func(ctx context.Context, id string) (string, error) { return s.doStop(ctx, id, body.SavepointPath, body.Drain) })
+	s.begin(w, r, kindStop, func(ctx context.Context, id string) (string, error) {
+		return s.doStop(ctx, id, body.SavepointPath, body.Drain)
+	})
 }
 
 func (s *Server) doStop(ctx context.Context, id, dir string, drain bool) (string, error) {
