@@ -61,10 +61,15 @@ func collectFlinkProcess(ch chan<- prometheus.Metric, now time.Time, host, tm st
 		d *prometheus.Desc
 		v float64
 	}{
-		{flinkCPULoad, r.CPULoad}, {flinkCPUTime, float64(r.CPUTime)},
-		{flinkHeapUsed, float64(r.HeapUsed)}, {flinkHeapCommitted, float64(r.HeapCommitted)}, {flinkHeapMax, float64(r.HeapMax)},
-		{flinkNonHeap, float64(r.NonHeapUsed)}, {flinkThreads, float64(r.Threads)},
-		{flinkGCCount, float64(r.Collections)}, {flinkGCTime, float64(r.CollectionTime.Milliseconds())},
+		{flinkCPULoad, r.CPULoad},
+		{flinkCPUTime, float64(r.CPUTime)},
+		{flinkHeapUsed, float64(r.HeapUsed)},
+		{flinkHeapCommitted, float64(r.HeapCommitted)},
+		{flinkHeapMax, float64(r.HeapMax)},
+		{flinkNonHeap, float64(r.NonHeapUsed)},
+		{flinkThreads, float64(r.Threads)},
+		{flinkGCCount, float64(r.Collections)},
+		{flinkGCTime, float64(r.CollectionTime.Milliseconds())},
 	} {
 		ch <- prometheus.MustNewConstMetric(m.d, prometheus.GaugeValue, m.v, host, tm)
 	}

@@ -233,7 +233,7 @@ func (s *scene) get(path string, data any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return string(body), fmt.Errorf("%s: %w %s", resp.Status, err, body)

@@ -48,7 +48,7 @@ func command(t *testing.T, name string, args ...string) string {
 
 func try(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience) //nolint:usetesting // clean-up runs programs, too
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
@@ -60,7 +60,7 @@ func try(t *testing.T, name string, args ...string) (string, error) {
 // startNodes makes machines of namespaces and starts a dockerd on each.
 func startNodes(t *testing.T, count int) []*node {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "bramsw") // sockets have short paths
+	dir, err := os.MkdirTemp("/tmp", "bramsw") //nolint:usetesting // sockets have short paths
 	if err != nil {
 		t.Fatal(err)
 	}

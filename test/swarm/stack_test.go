@@ -134,7 +134,7 @@ func (s *stack) query(expr string) (float64, int) {
 	if err != nil {
 		return 0, 0
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	var answer struct {
 		Data struct{ Result []struct{ Value [2]any } }
 	}

@@ -5,6 +5,7 @@ package swarm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -102,10 +103,7 @@ func (h *house) close() map[string]int {
 	close(h.stop)
 	<-h.done
 	h.mu.Lock()
-	want := make(map[string]int, len(h.windows))
-	for k, n := range h.windows {
-		want[k] = n
-	}
+	want := maps.Clone(h.windows)
 	h.mu.Unlock()
 	h.publish(time.Now().Add(time.Minute))
 	h.client.Disconnect(1000)
@@ -114,7 +112,7 @@ func (h *house) close() map[string]int {
 
 // result are the windows in Redis. A restart may write a window again, never a different one.
 func result(t *testing.T, rdb *redis.Client) (got map[string]int, rows int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	entries, err := rdb.XRange(ctx, "sensor-windows", "-", "+").Result()
 	if err != nil {
@@ -169,7 +167,7 @@ func TestSwarm(t *testing.T) {
 	}
 
 	rdb := redis.NewClient(&redis.Options{Addr: s.address("redis", 6379), Password: passwords["bramble_redis_password"]})
-	defer rdb.Close() //nolint:errcheck // the server goes, too
+	defer rdb.Close()
 	job := s.submit()
 	h := openHouse(t, s.address("mosquitto", 1883), passwords["bramble_mqtt_password"])
 	h.subscribed(rdb)
