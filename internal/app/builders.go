@@ -119,8 +119,12 @@ func OpenState(dir string, info op.TaskInfo, memoryBytes int64, merge state.Merg
 	if info.TaskManager != "" {
 		instance += fmt.Sprintf("-%016x", xxh3.HashString(info.TaskManager))
 	}
-	return pebble.Open(pebble.Options{
+	s, err := pebble.Open(pebble.Options{
 		Dir: dir, Instance: instance, Merge: merge,
 		MemoryBytes: max(memoryBytes, pebble.MinMemoryBytes),
 	})
+	if err != nil {
+		return nil, err // not a nil *pebble.Store, which is no nil state.Store
+	}
+	return s, nil
 }
