@@ -34,6 +34,8 @@ type cluster struct {
 	// looks are those who look into taskmanagers; looked counts them.
 	looks  map[string]chan<- *pb.Inspected
 	looked int
+	// rowLooks are those who look at rows of tasks.
+	rowLooks map[string]chan<- *pb.Inspected
 	// ctx ends with the loop; prepares run under it.
 	ctx    context.Context
 	cancel context.CancelFunc

@@ -66,8 +66,7 @@ func (c *cluster) inspect(id, what string, amount int, answer chan<- *pb.Inspect
 	case len(c.looks) >= looksMax:
 		return "", status.Errorf(codes.ResourceExhausted, "%d looks into taskmanagers are under way, which is the maximum", looksMax)
 	}
-	c.looked++
-	look = strconv.Itoa(c.looked)
+	look = c.nextLook()
 	if c.looks == nil {
 		c.looks = map[string]chan<- *pb.Inspected{}
 	}
@@ -78,10 +77,17 @@ func (c *cluster) inspect(id, what string, amount int, answer chan<- *pb.Inspect
 	return look, nil
 }
 
+func (c *cluster) nextLook() string {
+	c.looked++
+	return strconv.Itoa(c.looked)
+}
+
 // onInspected passes an answer on, once.
 func (c *cluster) onInspected(msg *pb.Inspected) {
-	if answer := c.looks[msg.Id]; answer != nil {
-		delete(c.looks, msg.Id)
-		answer <- msg
+	for _, looks := range []map[string]chan<- *pb.Inspected{c.looks, c.rowLooks} {
+		if answer := looks[msg.Id]; answer != nil {
+			delete(looks, msg.Id)
+			answer <- msg
+		}
 	}
 }

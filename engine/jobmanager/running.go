@@ -12,6 +12,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/schedule"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/stream"
@@ -52,6 +53,8 @@ type running struct {
 	vertexOf map[string]int
 	// observed is what rates and series are made of.
 	observed observed
+	// rejected are the newest records that tasks which have ended had rejected.
+	rejected sample.Report
 	// watchers receive after a change.
 	watchers map[chan struct{}]struct{}
 }

@@ -171,6 +171,7 @@ func (c *cluster) onTaskState(m *member, msg *pb.TaskStateChange) {
 	if msg.Metrics != nil {
 		r.report(ref, msg.Metrics, c.jm.now().UnixMilli())
 	}
+	r.keepRejected(msg.RejectedJson)
 	state, ok := taskStates[msg.State]
 	if !ok {
 		return

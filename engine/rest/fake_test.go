@@ -100,6 +100,40 @@ func (f *fakeCluster) Inspect(_ context.Context, id, what string, amount int) ([
 	return fmt.Appendf(nil, "%s %d of %s\nurl=tcp://me:hush@host", what, amount, id), nil
 }
 
+func (f *fakeCluster) Rejected(ctx context.Context, id string) (*Rejected, error) {
+	if _, err := f.Job(ctx, id); err != nil {
+		return nil, err
+	}
+	return &Rejected{
+		Late: []LateRow{{At: 5, Operator: "b1", Row: json.RawMessage(`{"sensor":"a<b","wifi_password":"hush","at":1.50,"o":{"token":"hush"}}`), Reason: "too late"}},
+		Bad:  []BadRecord{{At: 4, Operator: "b1", Payload: `{"url":"tcp://me:hush@host","Password" : "hu\"sh","n":1,"secret":"hus`, Reason: "from tcp://me:hush@host: no JSON"}},
+		LateTotal: 7, BadTotal: 8,
+	}, nil
+}
+
+func (f *fakeCluster) Tail(ctx context.Context, job, vertex, operator string, send func(*TailRows) error) (string, error) {
+	if vertex != "v" {
+		return "", status.Errorf(codes.NotFound, "the job has no vertex %q", vertex)
+	}
+	rows := &TailRows{Columns: []PreviewColumn{{"n", "BIGINT"}}, Rows: []json.RawMessage{}, Kinds: []string{}}
+	for i := range 3 {
+		if i == 1 {
+			rows.Rows, rows.Kinds, rows.Seen, rows.Sampled = []json.RawMessage{[]byte(`["<a>"]`)}, []string{"+I"}, 9, true
+		}
+		if i == 2 {
+			rows.Rows, rows.Kinds = []json.RawMessage{}, []string{}
+		}
+		if err := send(rows); err != nil {
+			return "", err
+		}
+	}
+	if operator == "waits" {
+		<-ctx.Done()
+		return "", status.FromContextError(ctx.Err()).Err()
+	}
+	return "the job has ended", f.fail
+}
+
 func (f *fakeCluster) SubmitJob(_ context.Context, r *pb.SubmitJobRequest) (*pb.SubmitJobResponse, error) {
 	if strings.Contains(r.Script.Text, "tmep") {
 		return nil, status.Error(codes.InvalidArgument, errScript.Error())

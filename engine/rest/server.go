@@ -22,6 +22,11 @@ type Views interface {
 	Series(ctx context.Context, id string) (*Series, error)
 	// Inspect looks into the process of a taskmanager, or of the jobmanager, whose ID is "jobmanager"; see package inspect for what, and how much.
 	Inspect(ctx context.Context, id, what string, amount int) ([]byte, error)
+	// Rejected are the newest records that a job has rejected.
+	Rejected(ctx context.Context, job string) (*Rejected, error)
+	// Tail hands over a sample of the rows that leave an operator of a vertex, the last one if it is "", until ctx ends, send fails, or there are no more,
+	// for a reason. send is called at least every few seconds, also without rows, on one goroutine; what it is given is lent.
+	Tail(ctx context.Context, job, vertex, operator string, send func(*TailRows) error) (reason string, err error)
 }
 
 // Actions is the part of the jobmanager's gRPC service that changes something. Each call returns when the thing is done.
@@ -156,6 +161,7 @@ func New(cfg Config) *Server {
 	s.routeOwn()
 	s.routeInspect()
 	s.routePreview()
+	s.routeRows()
 	s.routeFlink()
 	s.routePage()
 	return s

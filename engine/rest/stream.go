@@ -38,6 +38,13 @@ func (e *events) send(name string, data []byte) error {
 	return e.flush()
 }
 
+// comment sends what clients pass over: it shows that the stream lives.
+func (e *events) comment(text string) error {
+	e.buf.Reset()
+	e.buf.WriteString(": " + text + "\n\n")
+	return e.flush()
+}
+
 func (e *events) flush() error {
 	if err := e.control.SetWriteDeadline(e.now().Add(writeMax)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err

@@ -218,7 +218,7 @@ func (x *executor) buildTask(j *jobRun, d *pb.Deploy, dt *pb.DeployTask, s setti
 		Connect:  tm.net.connectFunc(j, peers),
 		OnState:  func(c task.StateChange) { x.onState(t, c) },
 		OnHealth: func(h task.Health) { x.onHealth(t, h) },
-		Restore:  restore, Checkpointing: d.Checkpointing,
+		Restore:  restore, Checkpointing: d.Checkpointing, Cell: tm.cfg.Cell,
 	}
 	if d.CheckpointDir != "" {
 		cfg.OnSnapshot = func(s task.Snapshot) { x.onSnapshot(t, s) }
@@ -290,13 +290,13 @@ func (x *executor) cancel(m *pb.Cancel) {
 	switch {
 	case j == nil:
 		for _, id := range m.Tasks {
-			x.putState(k, id, pb.TaskState_TASK_STATE_CANCELED, nil, nil)
+			x.putState(k, id, pb.TaskState_TASK_STATE_CANCELED, &pb.TaskStateChange{})
 		}
 	case !j.started:
 		j.started = true // with no task live: reap removes it
 		for _, t := range j.tasks {
 			t.task.Close()
-			x.putState(k, t.id, pb.TaskState_TASK_STATE_CANCELED, nil, nil)
+			x.putState(k, t.id, pb.TaskState_TASK_STATE_CANCELED, &pb.TaskStateChange{})
 		}
 		j.cancel(errCancelled)
 	default:
@@ -387,8 +387,9 @@ func (x *executor) onState(t *taskRun, c task.StateChange) {
 		return
 	}
 	var metrics *pb.TaskMetrics
+	var rejected []byte
 	if c.State.Terminal() {
-		metrics = t.metrics()
+		metrics, rejected = t.metrics(), t.lastRejected()
 	}
 	var failure *pb.TaskFailure
 	if c.Failure != nil {
@@ -400,13 +401,13 @@ func (x *executor) onState(t *taskRun, c task.StateChange) {
 		x.tm.cfg.Log.Log(x.ctx, level, "task failed", "job_id", t.job.key.id, "task", t.task.Name(), "operator", c.Failure.Operator,
 			"error", c.Failure.Err, "secondary", c.Failure.Secondary)
 	}
-	x.putState(t.job.key, t.id, s, failure, metrics)
+	x.putState(t.job.key, t.id, s, &pb.TaskStateChange{Failure: failure, Metrics: metrics, RejectedJson: rejected})
 }
 
-func (x *executor) putState(k jobKey, id *pb.TaskID, s pb.TaskState, f *pb.TaskFailure, m *pb.TaskMetrics) {
-	x.box.put(&pb.ConnectRequest{Message: &pb.ConnectRequest_TaskState{TaskState: &pb.TaskStateChange{
-		JobId: k.id, Attempt: k.attempt, Task: id, State: s, Failure: f, Metrics: m,
-	}}})
+// putState says that a task has come to a state; more is what else there is to say.
+func (x *executor) putState(k jobKey, id *pb.TaskID, s pb.TaskState, more *pb.TaskStateChange) {
+	more.JobId, more.Attempt, more.Task, more.State = k.id, k.attempt, id, s
+	x.box.put(&pb.ConnectRequest{Message: &pb.ConnectRequest_TaskState{TaskState: more}})
 }
 
 func (x *executor) onHealth(t *taskRun, h task.Health) {

@@ -2,6 +2,7 @@ package taskmanager
 
 import (
 	"github.com/bramble-stream/bramble/engine/inspect"
+	"github.com/bramble-stream/bramble/engine/sample"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -10,6 +11,10 @@ const looksMax = 4
 
 // inspect looks into the process, aside, and puts what it finds into the outbox.
 func (x *executor) inspect(m *pb.Inspect) {
+	if m.What == sample.Tail || m.What == sample.Rejections {
+		x.rows(m)
+		return
+	}
 	if x.looks.Add(1) > looksMax {
 		x.looks.Add(-1)
 		x.inspected(m.Id, nil, "too much is being looked at already")

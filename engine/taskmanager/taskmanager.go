@@ -24,6 +24,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/locate"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/task"
@@ -61,6 +62,8 @@ type Config struct {
 	FlinkNames bool
 	// Uplink is told of the connection to the jobmanager; it may be nil.
 	Uplink *Uplink
+	// Cell writes values of rows for people to look at; nil shows none.
+	Cell sample.Cell
 }
 
 // defaultMemoryBytes is what a taskmanager must be able to live in.

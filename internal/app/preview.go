@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/bramble-stream/bramble/connectors/collect"
+	"github.com/bramble-stream/bramble/connectors/format"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/taskmanager"
+	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
@@ -21,6 +23,9 @@ func withCollect(connectors map[string]*op.Connector, uplink *taskmanager.Uplink
 	all[collect.Name] = collect.Connector(open)
 	return all
 }
+
+// cellText writes a value of a row that somebody looks at, as previews do.
+func cellText(dst []byte, c *vec.Col, i int) []byte { return format.AppendJSON(dst, c, i, format.TextStyle{Sep: ' '}) }
 
 // previewed is a script of which only the query at its end runs: that of a SELECT or an INSERT, or all of a view that the script ends with. What else
 // would run is blanked out, so that what stays keeps its position.
