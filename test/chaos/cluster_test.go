@@ -252,22 +252,27 @@ func (c *cluster) bramble(args ...string) (string, error) {
 }
 
 // during is bramble while the test goes on with what is due.
-func (c *cluster) during(args ...string) (out string, err error) {
+func (c *cluster) during(args ...string) (string, error) {
 	c.t.Helper()
-	done := make(chan struct{})
+	type printed struct {
+		out string
+		err error
+	}
+	done := make(chan printed, 1)
 	go func() {
-		defer close(done)
-		out, err = c.bramble(args...)
+		out, err := c.bramble(args...)
+		done <- printed{out, err}
 	}()
+	var p printed
 	c.await("bramble "+strings.Join(args, " "), func() bool {
 		select {
-		case <-done:
+		case p = <-done:
 			return true
 		default:
 			return false
 		}
 	})
-	return out, err
+	return p.out, p.err
 }
 
 // submit submits a script and returns the job's id.

@@ -137,7 +137,7 @@ func (r *chaos) spoil(path string) string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	how := ""
+	var how string
 	switch n := r.rnd.IntN(3); {
 	case n == 0 && len(data) > 0:
 		data[r.rnd.IntN(len(data))] ^= 0x10

@@ -104,7 +104,7 @@ func newChaos(t *testing.T, l layout) *chaos {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano()) % 1_000_000
 	}
-	logs, err := os.MkdirTemp("", "bramble-chaos-")
+	logs, err := os.MkdirTemp("", "bramble-chaos-") //nolint:usetesting // it stays when the test fails
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,17 @@ func TestShort(t *testing.T) {
 		r.between()
 		r.neverBack()
 		r.fault(i+4, r.choose([]kind{
-			{"kill", r.killOne}, {"kill2", r.killTwo}, {"killjm", r.killJobManager}, {"cut", r.cut}, {"cutall", r.cutAll}, {"redis", r.restartRedis},
-			{"storage", r.storage}, {"fullstorage", r.fullStorage}, {"savepoint", r.savepoint}, {"rescale", r.rescale}, {"move", r.move},
+			{"kill", r.killOne},
+			{"kill2", r.killTwo},
+			{"killjm", r.killJobManager},
+			{"cut", r.cut},
+			{"cutall", r.cutAll},
+			{"redis", r.restartRedis},
+			{"storage", r.storage},
+			{"fullstorage", r.fullStorage},
+			{"savepoint", r.savepoint},
+			{"rescale", r.rescale},
+			{"move", r.move},
 		}))
 	}
 	r.end(finish(), false)
