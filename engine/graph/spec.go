@@ -231,4 +231,10 @@ const (
 type SinkSpec struct {
 	Table TableSpec     `json:"table"`
 	Mode  ChangelogMode `json:"mode"`
+	// NotNull are columns that the table declares NOT NULL. A row with NULL in one fails the job, or is dropped with DropNulls.
+	NotNull   []int `json:"notNull,omitempty"`
+	DropNulls bool  `json:"dropNulls,omitempty"`
+	// Line and Column are where the INSERT is, for errors.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/op/group"
 	"github.com/bramble-stream/bramble/engine/op/join"
+	"github.com/bramble-stream/bramble/engine/op/notnull"
 	"github.com/bramble-stream/bramble/engine/op/project"
 	"github.com/bramble-stream/bramble/engine/op/rank"
 	"github.com/bramble-stream/bramble/engine/op/values"
@@ -108,6 +109,10 @@ func sinks(connectors map[string]*op.Connector) task.Builder {
 			return task.Built{}, fmt.Errorf("table %q: this taskmanager has no connector %q to write with", spec.Table.Name, spec.Table.Connector)
 		}
 		s, err := c.NewSink(&spec.Table)
+		if err != nil {
+			return task.Built{}, err
+		}
+		s, err = notnull.New(s, spec)
 		return task.Built{Sink: s}, err
 	}
 }

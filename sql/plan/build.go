@@ -391,7 +391,13 @@ func (b *builder) rank(r *rel) port {
 
 func (b *builder) sink(r *rel) {
 	in := b.emit(r.ins[0])
-	n := b.node(graph.KindSink, "Sink: "+r.sink.name, b.ids.id(r), graph.SinkSpec{Table: r.sink.spec, Mode: r.mode}, nil, r.where, r.text)
+	spec := graph.SinkSpec{
+		Table: r.sink.spec, Mode: r.mode, NotNull: r.sink.notNull, DropNulls: b.p.conf.value("table.exec.sink.not-null-enforcer") == "DROP",
+	}
+	if at := r.where.Pos(); len(spec.NotNull) > 0 && at.Known() {
+		spec.Line, spec.Column = at.Line, at.Col
+	}
+	n := b.node(graph.KindSink, "Sink: "+r.sink.name, b.ids.id(r), spec, nil, r.where, r.text)
 	b.info[n] = nodeInfo{detail: b.sinkDetail(r.sink.spec, r.mode)}
 	par := 1
 	for _, i := range in {

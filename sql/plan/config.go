@@ -55,6 +55,7 @@ var configKeys = []op.Option{
 	{Key: "restart-strategy.exponential-delay.attempts-before-reset-backoff", Kind: op.OptionInt},
 	{Key: "table.exec.state.ttl", Kind: op.OptionDuration},
 	{Key: "table.exec.source.idle-timeout", Kind: op.OptionDuration},
+	{Key: "table.exec.sink.not-null-enforcer", Kind: op.OptionEnum, Enum: []string{"ERROR", "DROP"}},
 	{Key: "table.exec.mini-batch.enabled", Kind: op.OptionBool},
 	{Key: "table.exec.mini-batch.allow-latency", Kind: op.OptionDuration},
 	{Key: "table.exec.mini-batch.size", Kind: op.OptionInt},

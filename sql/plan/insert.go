@@ -44,7 +44,13 @@ func (p *planner) insert(ins *parse.Insert) error {
 	if err != nil {
 		return err
 	}
-	p.sinks = append(p.sinks, p.sinkRel(in, t, spec, ins, p.text(ins)))
+	s := p.sinkRel(in, t, spec, ins, p.text(ins))
+	for i, w := range written {
+		if c := t.columns[w].def; c.Type.NotNull {
+			s.sink.notNull = append(s.sink.notNull, i)
+		}
+	}
+	p.sinks = append(p.sinks, s)
 	return nil
 }
 

@@ -134,6 +134,8 @@ type sinkSpec struct {
 	spec  graph.TableSpec
 	modes []graph.ChangelogMode
 	name  string
+	// notNull are columns that are declared NOT NULL. Those that are only because they are in the primary key are the connector's concern.
+	notNull []int
 }
 
 // schema returns the rel's columns as a vec.Schema.
