@@ -76,7 +76,7 @@ func Command(hooks Hooks) *cobra.Command {
 	pf := root.PersistentFlags()
 	pf.StringVar(&c.jobManager, "jobmanager", app.DefaultJobManager, app.JobManagerUsage)
 	pf.StringVarP(&c.output, "output", "o", "table", "what to print: table or json")
-	root.AddCommand(c.submit(), c.list(), c.status(), c.cancel(), c.stop(), c.savepoint(), c.rescale(), c.explain(), c.taskManagers(), c.run(), c.sql(), c.bench(), c.mosquittoMetrics())
+	root.AddCommand(c.submit(), c.list(), c.status(), c.cancel(), c.stop(), c.savepoint(), c.rescale(), c.explain(), c.taskManagers(), c.run(), c.sql(), c.top(), c.bench(), c.mosquittoMetrics())
 	if hooks.Demo != nil {
 		root.AddCommand(c.demo(hooks.Demo))
 	}
