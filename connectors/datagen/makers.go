@@ -8,9 +8,9 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"github.com/bramble-stream/bramble/connectors/format"
 	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/bramble-stream/bramble/internal/civil"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 const (
@@ -202,7 +202,7 @@ func (r *reader) times(path string, t vec.Type, c common) maker {
 		return m
 	}
 	if v, ok := r.get(path + ".max-past"); ok {
-		d, err := format.ParseDuration(v)
+		d, err := duration.Parse(v)
 		if err != nil {
 			r.fail(path+".max-past", v, "duration")
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 // Connector returns the description of 'connector' = 'filesystem'.
@@ -132,7 +133,7 @@ func monitorInterval(t *graph.TableSpec) (time.Duration, error) {
 	if v == "" {
 		return 0, nil
 	}
-	d, err := format.ParseDuration(v)
+	d, err := duration.Parse(v)
 	if err != nil {
 		return 0, fmt.Errorf("option 'source.monitor-interval': %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 const (
@@ -95,7 +96,7 @@ func newSink(t *graph.TableSpec) (*sink, error) {
 		}
 	}
 	if v := t.Options["sink.rolling-policy.rollover-interval"]; v != "" {
-		if s.interval, err = format.ParseDuration(v); err != nil {
+		if s.interval, err = duration.Parse(v); err != nil {
 			return nil, fmt.Errorf("option 'sink.rolling-policy.rollover-interval': %w", err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 // Connector returns the description of 'connector' = 'mqtt'.
@@ -179,7 +180,7 @@ func newSettings(ctx *op.Context, t *graph.TableSpec) (*settings, error) {
 		s.password, _ = s.url.User.Password()
 	}
 	if k := resolved["keep-alive"]; k != "" {
-		if s.keepAlive, err = format.ParseDuration(k); err != nil {
+		if s.keepAlive, err = duration.Parse(k); err != nil {
 			return nil, fmt.Errorf("option 'keep-alive': %w", err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 const (
@@ -248,7 +249,7 @@ func newKeySink(t *graph.TableSpec) (*keySink, error) {
 		return nil, err
 	}
 	if v := t.Options["ttl"]; v != "" {
-		if s.ttl, err = format.ParseDuration(v); err != nil {
+		if s.ttl, err = duration.Parse(v); err != nil {
 			return nil, fmt.Errorf("option 'ttl': %w", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 // StrategyKind is how a job that failed is started again. The words are Flink's.
@@ -109,7 +110,7 @@ func (o *options) duration(key string, def int64) int64 {
 	if text == "" {
 		return def
 	}
-	d, err := ParseDuration(text)
+	d, err := duration.Parse(text)
 	if err != nil {
 		o.fail(key, text, "a duration such as '10 s'")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/duration"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -86,7 +87,7 @@ func checkpointConfig(config map[string]string) (checkpoint.Config, error) {
 		to  *int64
 	}{{"interval", &c.IntervalMS}, {"timeout", &c.TimeoutMS}, {"min-pause", &c.MinPauseMS}} {
 		if text := config[keyCheckpointing+d.key]; text != "" {
-			v, err := job.ParseDuration(text)
+			v, err := duration.Parse(text)
 			if err != nil {
 				return c, fmt.Errorf("%s%s: %w", keyCheckpointing, d.key, err)
 			}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/graph"
-	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/internal/duration"
 )
 
 // settings are what tasks take from SET and -D.
@@ -40,7 +40,7 @@ func settingsOf(g *graph.JobGraph) (settings, error) {
 		if text == "" {
 			continue
 		}
-		d, err := job.ParseDuration(text)
+		d, err := duration.Parse(text)
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", key, err)
 		}

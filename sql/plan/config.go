@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/internal/duration"
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
@@ -234,7 +235,7 @@ func (c *config) maxParallelism() int {
 
 // durationMS returns a duration in ms, 0 if the key is not set.
 func (c *config) durationMS(key string) int64 {
-	d, err := parseDuration(c.values[key])
+	d, err := duration.Parse(c.values[key])
 	if err != nil {
 		return 0
 	}

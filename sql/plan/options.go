@@ -3,16 +3,15 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/internal/duration"
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
@@ -65,7 +64,7 @@ func readCommon(connector string, bounded bool, options map[string]string) commo
 		if !ok {
 			return def
 		}
-		d, err := parseDuration(v)
+		d, err := duration.Parse(v)
 		if err != nil {
 			return def
 		}
@@ -166,7 +165,7 @@ func checkValue(o *op.Option, v string) error {
 		}
 		want = "true or false"
 	case op.OptionDuration:
-		_, err = parseDuration(v)
+		_, err = duration.Parse(v)
 		want = "a duration such as '10 s', '500 ms' or '1 min'"
 	case op.OptionMemory:
 		err = checkMemory(v)
@@ -203,31 +202,6 @@ func parallelismOf(options map[string]string, key string, def int) int {
 		return n
 	}
 	return def
-}
-
-var durationUnits = map[string]time.Duration{
-	"":  time.Millisecond,
-	"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour,
-	"h": time.Hour, "hour": time.Hour, "hours": time.Hour,
-	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute,
-	"s": time.Second, "sec": time.Second, "second": time.Second, "seconds": time.Second,
-	"ms": time.Millisecond, "milli": time.Millisecond, "millis": time.Millisecond,
-	"millisecond": time.Millisecond, "milliseconds": time.Millisecond,
-	"µs": time.Microsecond, "micro": time.Microsecond, "micros": time.Microsecond,
-	"microsecond": time.Microsecond, "microseconds": time.Microsecond,
-	"ns": time.Nanosecond, "nano": time.Nanosecond, "nanos": time.Nanosecond,
-	"nanosecond": time.Nanosecond, "nanoseconds": time.Nanosecond,
-}
-
-// parseDuration reads Flink's durations: a whole number and a unit, ms when there is none.
-func parseDuration(v string) (time.Duration, error) {
-	n, unit := splitUnit(v)
-	u, ok := durationUnits[unit]
-	i, err := strconv.ParseInt(n, 10, 64)
-	if err != nil || !ok || i < 0 || i > math.MaxInt64/int64(u) {
-		return 0, fmt.Errorf("%q is not a duration", v)
-	}
-	return time.Duration(i) * u, nil
 }
 
 func splitUnit(v string) (number, unit string) {
