@@ -41,6 +41,9 @@ type script struct {
 	FailBuild, FailSplits bool
 	Partition             graph.Partition
 	Unhealthy             string
+	// Drip has an endless source go on with a row now and then. Reject is a record that each source task rejects.
+	Drip   bool
+	Reject string
 }
 
 func (s script) text() string {
@@ -113,6 +116,10 @@ func (s *source) Open(ctx *op.Context, _ []op.Split) error {
 	if s.script.Unhealthy != "" {
 		ctx.Health("broker", errors.New(s.script.Unhealthy))
 	}
+	if s.script.Reject != "" {
+		ctx.Metrics.Bad.Add(1)
+		ctx.Rejected.Record("drawer 7", []byte(s.script.Reject), errors.New("illegible"))
+	}
 	return nil
 }
 
@@ -127,7 +134,9 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 		case <-timer.C:
 		case <-ctx.Done():
 		}
-		return op.Polled{Status: op.Idle}, nil
+		if !s.script.Drip {
+			return op.Polled{Status: op.Idle}, nil
+		}
 	}
 	vec.AppendValue(b.Col(0), int64(s.sent))
 	b.SetRows(1)
@@ -260,6 +269,7 @@ func (c *cluster) taskManager(slots, port int) (*taskmanager.TaskManager, func()
 	tm, err := taskmanager.New(taskmanager.Config{
 		JobManager: c.jm.Address(), BindHost: "127.0.0.1", DataPort: port, Slots: slots, Builders: builders(&c.taken), Version: "test",
 		Clock: task.SystemClock{}, Rand: rand.Reader, FlinkNames: true, MetricsPort: 0, DataDir: c.t.TempDir(),
+		Cell: func(dst []byte, col *vec.Col, i int) []byte { return fmt.Append(dst, vec.Values[int64](col)[i]) },
 	})
 	if err != nil {
 		c.t.Fatal(err)

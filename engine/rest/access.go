@@ -26,7 +26,7 @@ type Access struct {
 	Reason   string
 	// Open says that everyone who reaches the port may do everything: worth a line in the log.
 	Open bool
-	// Strangers says that everyone may look, and that nobody said so: logs and profiles are not for them.
+	// Strangers says that everyone may look, and that nobody said so: logs, profiles and rows are not for them.
 	Strangers bool
 }
 

@@ -105,8 +105,8 @@ func (f *fakeCluster) Rejected(ctx context.Context, id string) (*Rejected, error
 		return nil, err
 	}
 	return &Rejected{
-		Late: []LateRow{{At: 5, Operator: "b1", Row: json.RawMessage(`{"sensor":"a<b","wifi_password":"hush","at":1.50,"o":{"token":"hush"}}`), Reason: "too late"}},
-		Bad:  []BadRecord{{At: 4, Operator: "b1", Payload: `{"url":"tcp://me:hush@host","Password" : "hu\"sh","n":1,"secret":"hus`, Reason: "from tcp://me:hush@host: no JSON"}},
+		Late:      []LateRow{{At: 5, Operator: "b1", Row: json.RawMessage(`{"sensor":"a<b","wifi_password":"hush","at":1.50,"o":{"token":"hush"}}`), Reason: "too late"}},
+		Bad:       []BadRecord{{At: 4, Operator: "b1", Payload: `{"url":"tcp://me:hush@host","Password" : "hu\"sh","n":1,"secret":"hus`, Reason: "from tcp://me:hush@host: no JSON"}},
 		LateTotal: 7, BadTotal: 8,
 	}, nil
 }

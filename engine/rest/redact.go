@@ -42,7 +42,9 @@ func RedactText(s string) string {
 }
 
 // RedactPayload masks secrets in a record that may be JSON, or the beginning of it.
-func RedactPayload(s string) string { return RedactText(member.ReplaceAllString(s, `${1}"`+Masked+`"`)) }
+func RedactPayload(s string) string {
+	return RedactText(member.ReplaceAllString(s, `${1}"`+Masked+`"`))
+}
 
 // redactObject masks secrets in an object of JSON; what is none goes.
 func redactObject(data []byte) []byte {
