@@ -34,7 +34,7 @@ func (c *cluster) rejected(id string, bad int) rest.Rejected {
 	var d rest.Rejected
 	until(c.t, "the rejected records are told", func() bool {
 		resp := c.fetch("/api/v1/jobs/" + id + "/rejected")
-		defer resp.Body.Close() //nolint:errcheck // read
+		defer resp.Body.Close()
 		d = rest.Rejected{}
 		return json.NewDecoder(resp.Body).Decode(&d) == nil && len(d.Bad) == bad && d.BadTotal == int64(bad)
 	})
@@ -54,7 +54,7 @@ func TestRowsAreShown(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 	resp := c.fetch("/api/v1/jobs/" + id + "/vertices/00000000000000a2/tail?operator=00000000000000b2")
-	defer resp.Body.Close() //nolint:errcheck // read
+	defer resp.Body.Close()
 	shown, canceled, end := 0, false, ""
 	lines := bufio.NewScanner(resp.Body)
 	for name := ""; lines.Scan(); {

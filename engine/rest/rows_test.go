@@ -55,9 +55,9 @@ func TestTail(t *testing.T) {
 
 func TestTailEndsWithTheJobManager(t *testing.T) {
 	s, _ := newFake(t, Access{})
-	var stop context.CancelFunc
-	s.cfg.Context, stop = context.WithCancel(t.Context())
+	ended, stop := context.WithCancel(t.Context())
 	stop()
+	s.cfg.Context = ended
 	w := call(t, s, http.MethodGet, "/api/v1/jobs/"+jobID+"/vertices/v/tail?operator=waits", "")
 	if want := "event: end\ndata: {\"reason\":\"the jobmanager is stopping\"}\n\n"; !strings.HasSuffix(w.Body.String(), want) {
 		t.Errorf("%d %s", w.Code, w.Body)

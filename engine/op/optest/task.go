@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
@@ -123,6 +124,7 @@ func (r *runner) newTask(index, parallelism int, restored []entry, out *output) 
 		Rand: rand.NewChaCha8([32]byte{1}), MemoryBytes: r.cfg.MemoryBytes, OpenState: t.openState, Side: r.side,
 		Source: &r.source, Watermark: func() stream.Time { return t.wmIn }, Health: func(string, error) {}, Checkpointing: true,
 	}
+	t.ctx.Rejected = sample.NewRejected(t.ctx.Task.OperatorID, r.cell, r.clock.Now, t.ctx.Watermark)
 	if t.ctx.Location == nil {
 		t.ctx.Location = time.UTC
 	}
@@ -174,7 +176,19 @@ func (t *task) close() error {
 	}
 	t.run.late += t.ctx.Metrics.Late.Load()
 	t.run.bad += t.ctx.Metrics.Bad.Load()
+	late, bad := t.ctx.Rejected.Newest()
+	if (len(late) > 0) != (t.ctx.Metrics.Late.Load() > 0) || (len(bad) > 0) != (t.ctx.Metrics.Bad.Load() > 0) {
+		t.run.failf("%d late and %d bad rows kept to be shown, of %d and %d", len(late), len(bad), t.ctx.Metrics.Late.Load(), t.ctx.Metrics.Bad.Load())
+	}
 	return err
+}
+
+// cell sees that rejected rows are rows of the batch.
+func (r *runner) cell(dst []byte, c *vec.Col, i int) []byte {
+	if i < 0 || i >= c.Len() {
+		r.failf("rejected row %d of %d", i, c.Len())
+	}
+	return append(dst, "null"...)
 }
 
 // process hands b to the operator, sees that it is left alone, and defaces it.
