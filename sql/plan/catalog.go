@@ -43,6 +43,8 @@ type table struct {
 	partition  []int      // in columns
 	// refused says that the declaration has mistakes, which are reported: what uses the table adds nothing to that.
 	refused bool
+	// read and written say how the script uses the table.
+	read, written bool
 }
 
 // tableColumn is one column of a table.

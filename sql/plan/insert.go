@@ -32,7 +32,7 @@ func (p *planner) insert(ins *parse.Insert) error {
 	if t.connector.NewSink == nil {
 		return p.errorf(ins.Table, "", "table %q cannot be written: connector %q is a source only", t.name, t.connector.Name)
 	}
-	options, err := p.hinted(t, ins.Hints)
+	options, err := p.hinted(t, ins.Hints, asSink)
 	if err != nil {
 		return err
 	}

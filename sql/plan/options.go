@@ -20,7 +20,7 @@ var tableOptions = []op.Option{
 	{Key: optIdle, Kind: op.OptionDuration, Only: "source"},
 	{Key: optMaxFuture, Kind: op.OptionDuration, Only: "source"},
 	{Key: optFallback, Kind: op.OptionDuration, Only: "source"},
-	{Key: optBad, Kind: op.OptionEnum, Enum: []string{"fail", "drop", "dead-letter"}, Default: "drop", Only: "source"},
+	{Key: optBad, Kind: op.OptionEnum, Enum: []string{"fail", "drop", "dead-letter"}, Default: "drop"},
 	{Key: optBadTable, Only: "source"},
 	{Key: optLate, Default: "drop", Only: "source"},
 	{Key: optScanParallelism, Kind: op.OptionInt, Only: "source"},
@@ -225,11 +225,12 @@ func checkMemory(v string) error {
 }
 
 // checkUse checks a table as it is used, as source or sink: what is required, what means nothing there, and the connector's own check.
-func (p *planner) checkUse(t *table, spec *graph.TableSpec, asSink bool) error {
-	use := "source"
-	if asSink {
-		use = "sink"
+func (p *planner) checkUse(t *table, spec *graph.TableSpec, sink bool) error {
+	use := asSource
+	if sink {
+		use = asSink
 	}
+	t.read, t.written = t.read || !sink, t.written || sink
 	var missing []string
 	for i := range t.connector.Options {
 		o := &t.connector.Options[i]
@@ -248,11 +249,68 @@ func (p *planner) checkUse(t *table, spec *graph.TableSpec, asSink bool) error {
 		}
 	}
 	if t.connector.Check != nil {
-		if err := t.connector.Check(spec, asSink); err != nil {
+		if err := t.connector.Check(spec, sink); err != nil {
 			return p.errorf(p.optionNode(t, err), "", "table %q: %v", t.name, err)
 		}
 	}
 	return nil
+}
+
+// How a table is used, as op.Option.Only says it.
+const (
+	asSource = "source"
+	asSink   = "sink"
+)
+
+// onlyFor is the use in which an option with this value means something, "" for both.
+func onlyFor(o *op.Option, value string) string {
+	if o.Key == optBad && strings.EqualFold(value, "dead-letter") {
+		return asSource // a sink may count what it cannot write, or fail; it has no rows to route
+	}
+	return o.Only
+}
+
+// checkDirections looks at options that mean nothing where their table is used, which is known at the end: one table may be both source and
+// sink. Where rows would be missing in another table that is an error, else a warning: scripts share declarations.
+func (p *planner) checkDirections() error {
+	var errs parse.ErrorList
+	names := make([]string, 0, len(p.cat.tables))
+	for n := range p.cat.tables {
+		names = append(names, n)
+	}
+	for _, n := range sorted(names) {
+		t := p.cat.tables[n]
+		if t.read == t.written {
+			continue
+		}
+		use := asSource
+		if t.written {
+			use = asSink
+		}
+		for i := range t.def.Options {
+			o := &t.def.Options[i]
+			d := findOption(t.connector, o.Key.Value)
+			if d == nil { // the connector's name
+				continue
+			}
+			switch only := onlyFor(d, o.Value.Value); {
+			case only == "" || only == use:
+			case d.Key == optBad || d.Key == optBadTable || d.Key == optLate && o.Value.Value != "drop":
+				errs = append(errs, p.errorf(o.Key, "leave it out", "option '%s' = '%s' routes rows of a %s, and %q is a %s only", d.Key, o.Value.Value, only, t.name, use))
+			default:
+				p.warnf(o.Key, "", "option %q has no effect: it is for a %s, and %q is a %s only", o.Key.Value, only, t.name, use)
+			}
+		}
+	}
+	return errs.Err()
+}
+
+// shownOption is an option's value for messages.
+func shownOption(t *table, o *parse.Option) string {
+	if d := findOption(t.connector, o.Key.Value); d != nil && d.Secret || looksSecret(o.Key.Value) {
+		return "******"
+	}
+	return o.Value.Value
 }
 
 // optionNode guesses which option an error is about: one that it quotes. Otherwise it is the table.

@@ -233,6 +233,9 @@ func (p *planner) build() (*Result, error) {
 	if len(p.deferred) > 0 {
 		return nil, p.deferred
 	}
+	if err := p.checkDirections(); err != nil {
+		return nil, err
+	}
 	res.Graph = b.job
 	res.Physical = b.explain()
 	res.Sources, res.Sinks = b.sources(), b.sinkNames()

@@ -11,8 +11,8 @@ import (
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
-// hinted returns the table's options with those of OPTIONS hints over them.
-func (p *planner) hinted(t *table, hints []parse.Hint) (map[string]string, error) {
+// hinted returns the table's options with those of OPTIONS hints over them, where it is used as a source or a sink.
+func (p *planner) hinted(t *table, hints []parse.Hint, use string) (map[string]string, error) {
 	options := t.options
 	for i := range hints {
 		h := &hints[i]
@@ -27,6 +27,9 @@ func (p *planner) hinted(t *table, hints []parse.Hint) (map[string]string, error
 		for _, o := range h.Options {
 			if o.Key.Value == optConnector {
 				return nil, p.errorf(o.Key, "", "OPTIONS cannot change the connector")
+			}
+			if only := onlyFor(findOption(t.connector, o.Key.Value), o.Value.Value); only != "" && only != use {
+				return nil, p.errorf(o.Key, "", "option '%s' = '%s' is for a %s, and here %q is a %s", o.Key.Value, shownOption(t, &o), only, t.name, use)
 			}
 			options[o.Key.Value] = canonical(t.connector, o.Key.Value, o.Value.Value)
 		}
@@ -46,7 +49,7 @@ func (p *planner) scan(t *table, ref *parse.Table) (*rel, error) {
 	if t.connector.NewSource == nil {
 		return nil, p.errorf(ref, "", "table %q cannot be read: connector %q is a sink only", t.name, t.connector.Name)
 	}
-	options, err := p.hinted(t, ref.Hints)
+	options, err := p.hinted(t, ref.Hints, asSource)
 	if err != nil {
 		return nil, err
 	}
