@@ -273,7 +273,8 @@ func (s *Store) honours(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	err := s.putNew(ctx, probe, []byte("2"))
-	refused := errors.Is(err, blob.ErrExists) || minio.ToErrorResponse(err).Code == "NotImplemented"
+	var answer minio.ErrorResponse
+	refused := errors.Is(err, blob.ErrExists) || errors.As(err, &answer) && (answer.Code == "NotImplemented" || answer.StatusCode == http.StatusNotImplemented)
 	if err != nil && !refused {
 		return false, errors.Join(err, s.remove(ctx, probe))
 	}

@@ -26,6 +26,8 @@ type fake struct {
 	handler http.Handler
 	// unconditional makes it ignore If-None-Match, as old servers do.
 	unconditional bool
+	// refusing makes it refuse requests with If-None-Match as a thing it does not know, as other servers do.
+	refusing bool
 }
 
 func newFake(t *testing.T) *fake {
@@ -62,6 +64,11 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		in.Header.Del("If-None-Match")
 	}
 	w := httptest.NewRecorder()
+	if f.refusing && in.Header.Get("If-None-Match") != "" {
+		w.WriteHeader(http.StatusNotImplemented)
+		_, _ = w.WriteString(`<Error><Code>NotImplemented</Code><Message>A header implies functionality that is not implemented</Message></Error>`)
+		return w.Result(), nil
+	}
 	f.handler.ServeHTTP(w, in)
 	return w.Result(), nil
 }
@@ -86,6 +93,15 @@ func TestFakeUnconditional(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		f := newFake(t)
 		f.unconditional = true
+		return open(t, f, "")
+	})
+}
+
+// TestFakeRefusing is against a server that refuses conditions.
+func TestFakeRefusing(t *testing.T) {
+	blobtest.Run(t, func(t *testing.T) blob.Store {
+		f := newFake(t)
+		f.refusing = true
 		return open(t, f, "")
 	})
 }
