@@ -103,15 +103,10 @@ func newSink(t *graph.TableSpec) (*sink, error) {
 	return s, nil
 }
 
-// fail says what a failed file operation was for; it may succeed later, when there is space, or the share is back.
+// fail says what a failed file operation was for. The job's strategy starts it again: it may succeed later, when there is space, or the share is back.
 func (s *sink) fail(err error) error {
-	return retryable{fmt.Errorf("write table %s: %w", s.table.Name, err)}
+	return fmt.Errorf("write table %s: %w", s.table.Name, err)
 }
-
-// retryable is op.ErrRetry without its words, which are for programs.
-type retryable struct{ error }
-
-func (r retryable) Unwrap() []error { return []error{op.ErrRetry, r.error} }
 
 // Open removes what former attempts of this task left unfinished.
 func (s *sink) Open(ctx *op.Context) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/bramble-stream/bramble/connectors/format"
@@ -173,10 +172,7 @@ func (s *source) next(ctx context.Context, wait time.Duration) (bool, error) {
 func (s *source) open(path string, offset int64) error {
 	l, err := openLines(path, offset, s.split, s.buf)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-			err = retryable{err} // a share that comes and goes
-		}
-		return err
+		return err // a share comes and goes: that is for the restart strategy
 	}
 	s.cur = l
 	s.pending = 0
@@ -228,10 +224,8 @@ func (s *source) decode(b *vec.Batch) (rows int, err error) {
 			}
 		case errors.Is(nerr, format.ErrTooLong):
 			err = s.refuseAt(at, record, nerr)
-		case errors.Is(nerr, io.EOF), errors.Is(nerr, errMore):
+		default: // the end among them
 			err = nerr
-		default:
-			err = retryable{nerr}
 		}
 		rows += n
 		for range n {

@@ -45,13 +45,20 @@ type TypeError struct {
 	Hint string
 }
 
+// written are functions whose names no script has, as they are written.
+var written = map[string]string{"NEG": "-", "ITEM": "[]", "JSON_VALUE DEFAULT": "JSON_VALUE"}
+
 // Error is "cannot apply 'F' to arguments of type (A, B)" with the usage.
 func (e *TypeError) Error() string {
 	parts := make([]string, len(e.Types))
 	for i, t := range e.Types {
 		parts[i] = t.Nullable().String()
 	}
-	s := fmt.Sprintf("cannot apply '%s' to arguments of type (%s)", e.Func, strings.Join(parts, ", "))
+	name := e.Func
+	if w, ok := written[name]; ok {
+		name = w
+	}
+	s := fmt.Sprintf("cannot apply '%s' to arguments of type (%s)", name, strings.Join(parts, ", "))
 	if e.Usage != "" {
 		s += "; expected " + e.Usage
 	}

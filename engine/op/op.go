@@ -11,13 +11,9 @@ import (
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
-// Sentinels tell the runtime what to do; errors.Is decides.
-var (
-	// ErrStopped says that the task is being cancelled: not a failure.
-	ErrStopped = errors.New("op: task is stopping")
-	// ErrRetry wraps an outside fault that may pass: the runtime restarts the task where its strategy allows.
-	ErrRetry = errors.New("op: may succeed later")
-)
+// ErrStopped says that the task is being cancelled: not a failure; errors.Is decides. Any other error fails the task, and the job's restart strategy
+// says whether it runs again: whether an outside fault passes, nobody can tell.
+var ErrStopped = errors.New("op: task is stopping")
 
 // Output takes what an operator emits, on the task's goroutine. Emit lends b until it returns and blocks while the
 // way ahead is full; its error means that the task is stopping or failing, and is returned as it is.
