@@ -1,7 +1,6 @@
 package join
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -33,7 +32,7 @@ func bench(b *testing.B, spec graph.JoinSpec) {
 		b.Fatal(err)
 	}
 	ctx := &op.Context{
-		Ctx: context.Background(), Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: &optest.FakeClock{},
+		Ctx: b.Context(), Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: &optest.FakeClock{},
 		Task: op.TaskInfo{MaxParallelism: stream.DefaultMaxParallelism},
 	}
 	if err := o.Open(ctx); err != nil {
