@@ -40,6 +40,9 @@ func (s *Standby) See(beganMS, endedMS int64, now Sight) uint64 {
 	return 0
 }
 
+// From tells that nothing that was seen before atMS counts: the holder did not know that somebody stands by, and need not have renewed its lease.
+func (s *Standby) From(atMS int64) { s.sinceMS = max(s.sinceMS, atMS) }
+
 // Taken tells that the epoch could not be had: somebody was quicker, or died after using it up. It has a lapse to show that it lives.
 func (s *Standby) Taken(epoch uint64) {
 	s.next, s.looked = max(s.next, epoch+1), false

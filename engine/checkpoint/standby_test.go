@@ -76,3 +76,21 @@ func TestStandbyGoesPastANameThatIsUsedUp(t *testing.T) {
 		}
 	}
 }
+
+// TestStandbyCountsFromItsAnnouncement: a leader of whom nobody was known to stand by renewed nothing, and lives.
+func TestStandbyCountsFromItsAnnouncement(t *testing.T) {
+	s, still := checkpoint.Standby{LapseMS: 6000}, checkpoint.Sight{Epoch: 3, Beat: 7}
+	if s.See(0, 0, still) != 0 {
+		t.Error("it takes over at once")
+	}
+	s.From(2000)
+	for at, want := range map[int64]uint64{4000: 0, 6000: 0, 7999: 0, 8000: 4} {
+		at0 := s
+		for look := int64(2000); look <= at; look += 1000 {
+			at0.See(look, look, still)
+		}
+		if got := at0.See(at, at, still); got != want {
+			t.Errorf("at %d ms it takes epoch %d, want %d", at, got, want)
+		}
+	}
+}

@@ -34,6 +34,9 @@ const (
 	leaseLostFactor = 2
 	// tidyBeats is how often, in renewals, announcements are removed: about every minute.
 	tidyBeats = 40
+	// quietAfter is after how many renewals in a row that saw nobody stand by a leader goes on looking, but writes a lease at every tidyBeats only: flash
+	// wears out. It is far more than what those who stand by need to announce themselves again after a tidying.
+	quietAfter = 10
 	// releaseMax is how long giving the leadership back may take.
 	releaseMax = 2 * time.Second
 )
@@ -152,10 +155,15 @@ func (jm *JobManager) standBy(ctx context.Context) error {
 			jm.become(role{leader: lease.Holder})
 			log.standing(lease)
 			if !known {
-				announced = true
-				if err := ckptstore.Announce(ctx, jm.storage, id); err != nil && ctx.Err() == nil {
+				err := ckptstore.Announce(ctx, jm.storage, id)
+				if err != nil && ctx.Err() == nil {
 					jm.cfg.Log.Warn("the leader is not told that this jobmanager stands by", "error", err)
 				}
+				// Nobody renews a lease for those of whom he does not know. That he tidied up is no reason to begin anew.
+				if err != nil || !announced {
+					watch.From(jm.now().UnixMilli())
+				}
+				announced = true
 			}
 		}
 		select {
@@ -234,7 +242,7 @@ func (jm *JobManager) keepLease(ctx context.Context) error {
 		err     error
 	}
 	done := make(chan renewal, 1)
-	renew := func(beat uint64) {
+	renew := func(beat uint64, quiet bool) {
 		// Beside, since storage may hang.
 		jm.work.Go(func() {
 			limited, cancel := context.WithTimeout(ctx, leaseLostFactor*jm.cfg.LeaseTimeout)
@@ -242,14 +250,17 @@ func (jm *JobManager) keepLease(ctx context.Context) error {
 			if beat%tidyBeats == 0 {
 				jm.leader.Tidy(limited)
 			}
-			watched, err := jm.leader.Renew(limited, jm.lease(beat))
+			lease := jm.lease(beat)
+			lease.Quiet = quiet
+			watched, err := jm.leader.Renew(limited, lease)
 			done <- renewal{watched, err}
 		})
 	}
 	beat, busy, watched := uint64(1), true, false
 	failingSince := jm.now() // the lease counts as renewed as soon as it is
 	pulse := serve.Pulse{Timeout: jm.cfg.LeaseTimeout}
-	renew(beat)
+	renew(beat, false)
+	unseen := 0 // renewals in a row that saw nobody stand by
 	for {
 		select {
 		case r := <-done:
@@ -259,6 +270,9 @@ func (jm *JobManager) keepLease(ctx context.Context) error {
 				return errFenced
 			case r.err == nil:
 				watched, failingSince = r.watched, time.Time{}
+				if unseen++; watched {
+					unseen = 0
+				}
 			case ctx.Err() == nil:
 				jm.cfg.Log.Warn("lease not renewed", "error", r.err)
 			}
@@ -278,7 +292,7 @@ func (jm *JobManager) keepLease(ctx context.Context) error {
 			}
 			busy = true
 			beat++
-			renew(beat)
+			renew(beat, unseen >= quietAfter && beat%tidyBeats != 0)
 		case <-ctx.Done():
 			return nil
 		}

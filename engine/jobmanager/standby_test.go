@@ -319,3 +319,48 @@ func TestLeftoversOfEndedJobsGo(t *testing.T) {
 		t.Errorf("savepoints: %v, %v", infos, err)
 	}
 }
+
+// TestLeaderWithoutStandbyWritesNoLease: it wears out no flash for nobody, renews its lease as soon as somebody stands by, and is not taken for dead.
+func TestLeaderWithoutStandbyWritesNoLease(t *testing.T) {
+	storage := &countingPuts{Store: blob.NewMem()}
+	first := startOne(t, storage, "")
+	first.leads(t)
+	before := int64(-1)
+	until(t, "it writes no lease for five intervals", func() bool {
+		now := storage.leases.Load()
+		still := now == before
+		before = now
+		if !still {
+			return false
+		}
+		lists := storage.lists.Load()
+		until(t, "it looks", func() bool { return storage.lists.Load() >= lists+5 })
+		return storage.leases.Load() == now
+	})
+	second := startOne(t, storage, "")
+	until(t, "it renews its lease for the standby", func() bool { return storage.leases.Load() >= before+30 })
+	if code, _ := second.get(t, "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("the standby took over from a leader that lives: %d", code)
+	}
+	if infos, err := storage.List(t.Context(), "leader/00000000000000000002"); err != nil || len(infos) != 0 {
+		t.Errorf("a second epoch was taken: %v, %v", infos, err)
+	}
+}
+
+// countingPuts counts the leases that are written, and the listings.
+type countingPuts struct {
+	blob.Store
+	leases, lists atomic.Int64
+}
+
+func (c *countingPuts) Put(ctx context.Context, name string, content blob.Content) error {
+	if strings.HasSuffix(name, ".lease") {
+		c.leases.Add(1)
+	}
+	return c.Store.Put(ctx, name, content)
+}
+
+func (c *countingPuts) List(ctx context.Context, prefix string) ([]blob.Info, error) {
+	c.lists.Add(1)
+	return c.Store.List(ctx, prefix)
+}

@@ -29,11 +29,13 @@ type Lease struct {
 	Instance string `json:"instance,omitempty"`
 	// Released: the holder has given the leadership back.
 	Released bool `json:"released,omitempty"`
+	// Quiet has Renew look only, and write nothing, while nobody stands by.
+	Quiet bool `json:"-"`
 }
 
 func leaseName(epoch uint64) string { return leaderName(epoch) + leaseSuffix }
 
-// Renew writes the next lease; Epoch is set. ErrFenced says that another leads. watched says that somebody stands by.
+// Renew writes the next lease, see Lease.Quiet; Epoch is set. ErrFenced says that another leads. watched says that somebody stands by.
 func (l *Leader) Renew(ctx context.Context, lease Lease) (watched bool, err error) {
 	infos, err := l.root.List(ctx, leaderDir)
 	if err != nil {
@@ -43,6 +45,9 @@ func (l *Leader) Renew(ctx context.Context, lease Lease) (watched bool, err erro
 		return false, fmt.Errorf("%w: epoch %d, this is %d", ErrFenced, epochs[len(epochs)-1], l.epoch)
 	}
 	watched = slices.ContainsFunc(infos, func(i blob.Info) bool { return strings.HasPrefix(i.Name, leaderDir+standbyPrefix) })
+	if lease.Quiet && !watched {
+		return false, nil
+	}
 	lease.Epoch = l.epoch
 	body, err := json.Marshal(lease)
 	if err != nil {

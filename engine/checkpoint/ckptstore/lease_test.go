@@ -37,9 +37,18 @@ func TestLeaseIsSeenByThoseWhoStandBy(t *testing.T) {
 		}
 		renew(first, 1, false, false)
 		look(ckptstore.Lease{Epoch: 1, Beat: 1, Holder: "a:1", Instance: "here"}, false)
+		quiet := ckptstore.Lease{Beat: 9, Holder: "a:1", Instance: "here", Quiet: true}
+		if watched, err := first.Renew(ctx, quiet); err != nil || watched {
+			t.Errorf("%s: watched: %t, %v", name, watched, err)
+		}
+		look(ckptstore.Lease{Epoch: 1, Beat: 1, Holder: "a:1", Instance: "here"}, false) // nothing is written for nobody
 		if err := ckptstore.Announce(ctx, root, "b1"); err != nil {
 			t.Fatal(err)
 		}
+		if watched, err := first.Renew(ctx, quiet); err != nil || !watched {
+			t.Errorf("%s: watched: %t, %v", name, watched, err)
+		}
+		look(ckptstore.Lease{Epoch: 1, Beat: 9, Holder: "a:1", Instance: "here"}, true)
 		renew(first, 2, true, true)
 		look(ckptstore.Lease{Epoch: 1, Beat: 2, Holder: "a:1", Instance: "here", Released: true}, true)
 		first.Tidy(ctx)
