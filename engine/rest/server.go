@@ -74,6 +74,8 @@ type Language struct {
 	Plan func(ctx context.Context, script string, settings map[string]string) (*ScriptPlan, error)
 	// Complete proposes how a script may go on at a line and column, which count from 1. It is called on any goroutine.
 	Complete func(script string, line, column int) Completion
+	// Statement says what a statement of a SQL session does; kept are those before it that count for it. It is called on any goroutine.
+	Statement func(kept []string, statement string) (Statement, error)
 	// Diagnose finds the positions in an error of the two; none when it has none. EndLine may be 0.
 	Diagnose func(err error) []Diagnostic
 }
@@ -146,6 +148,7 @@ type Server struct {
 	triggers triggers
 	logins   logins
 	streams  chan struct{}
+	gateway  gateway
 	// work are the goroutines of triggers.
 	work sync.WaitGroup
 	mux  *http.ServeMux
@@ -163,6 +166,7 @@ func New(cfg Config) *Server {
 	s.routePreview()
 	s.routeRows()
 	s.routeFlink()
+	s.routeGateway()
 	s.routePage()
 	return s
 }
