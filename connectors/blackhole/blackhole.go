@@ -19,12 +19,9 @@ func Connector() *op.Connector {
 	}
 }
 
-// modes takes whatever comes; with a primary key the rows before an update need not be made.
-func modes(t *graph.TableSpec) []graph.ChangelogMode {
-	if len(t.PrimaryKey) > 0 {
-		return []graph.ChangelogMode{graph.Upsert, graph.Append, graph.Retract}
-	}
-	return []graph.ChangelogMode{graph.Retract, graph.Append}
+// modes takes whatever comes, by whatever key; the rows before an update need not be made.
+func modes(*graph.TableSpec) []graph.ChangelogMode {
+	return []graph.ChangelogMode{graph.Upsert, graph.Append, graph.Retract}
 }
 
 type sink struct {

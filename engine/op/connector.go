@@ -23,7 +23,8 @@ type Connector struct {
 	Check func(t *graph.TableSpec, asSink bool) error
 	// Bounded reports whether the table's splits end. nil: never.
 	Bounded func(t *graph.TableSpec) bool
-	// Modes are the changelog modes that the sink takes, best first; nil when there is no sink.
+	// Modes are the changelog modes that the sink takes, best first; nil when there is no sink. One that has Upsert first and Retract too does not mind
+	// by which key rows come: it is given changes without -U.
 	Modes func(t *graph.TableSpec) []graph.ChangelogMode
 	// Splits lists what there is to read, for a source vertex of the given parallelism. It is called once when a job starts, in the
 	// jobmanager; an outside system that is away must not make it fail. nil when there is no source.

@@ -74,6 +74,10 @@ func (p *planner) sinkMode(s *rel) (before bool, err error) {
 	}
 	upsert := slices.Contains(modes, graph.Upsert) && len(pk) > 0
 	retract := slices.Contains(modes, graph.Retract)
+	if len(modes) > 0 && modes[0] == graph.Upsert && retract {
+		s.mode = graph.Upsert // it takes all kinds, and rows by no key or another one, but is better off without -U
+		return false, nil
+	}
 	key, has := uniqueKey(s.ins[0])
 	switch {
 	case !upsert && !retract:

@@ -56,6 +56,7 @@ func connectors() map[string]*op.Connector {
 		{Name: "datagen", Options: []op.Option{{Key: "rows-per-second", Kind: op.OptionInt}, {Key: "fields.", Prefix: true}}, NewSource: source},
 		{Name: "print", NewSink: sink, Modes: modes(graph.Retract, graph.Append)},
 		{Name: "blackhole", NewSink: sink, Modes: modes(graph.Retract, graph.Append)},
+		{Name: "unkeyed", NewSink: sink, Modes: modes(graph.Upsert, graph.Append, graph.Retract)},
 	}
 	out := map[string]*op.Connector{}
 	for _, c := range list {
