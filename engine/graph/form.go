@@ -28,7 +28,7 @@ func StateForm(n *Node) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	form := fmt.Sprintf("%s %d", n.Kind, number)
+	parts := []string{fmt.Sprintf("%s %d", n.Kind, number)}
 	var spec struct {
 		InputKeyTypes []vec.Type `json:"keyTypes"` // of all kinds with keys
 		Aggs          []agg.Spec `json:"aggs"`
@@ -40,22 +40,22 @@ func StateForm(n *Node) (string, error) {
 		return "", fmt.Errorf("operator %q: %w", n.Name, err)
 	}
 	if len(spec.InputKeyTypes) > 0 {
-		form += ", by " + typeList(spec.InputKeyTypes)
+		parts = append(parts, "by "+typeList(spec.InputKeyTypes))
 	}
 	if n.Kind == KindAssign && spec.Windowing.Kind == Session && n.Out != nil { // rows wait for their session to close
 		fields := make([]string, len(n.Out.Fields))
 		for i, f := range n.Out.Fields {
 			fields[i] = f.Name + " " + f.Type.Nullable().String()
 		}
-		form += ", rows of " + strings.Join(fields, ", ")
+		parts = append(parts, "rows of "+strings.Join(fields, ", "))
 	}
 	for i := range spec.Aggs {
-		form += ", " + aggForm(&spec.Aggs[i])
+		parts = append(parts, aggForm(&spec.Aggs[i]))
 	}
 	if spec.Retracts || spec.InputRetracts {
-		form += ", of changes"
+		parts = append(parts, "of changes")
 	}
-	return form, nil
+	return strings.Join(parts, ", "), nil
 }
 
 // aggForm is an aggregate call with its types in place of columns.

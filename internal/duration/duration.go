@@ -27,7 +27,8 @@ var units = map[string]time.Duration{
 // duration is never below zero. The longest is 292 years.
 func Parse(text string) (time.Duration, error) {
 	t := strings.ToLower(strings.TrimSpace(text))
-	d, ok := time.Duration(0), false
+	var d time.Duration
+	var ok bool
 	if rest, iso := strings.CutPrefix(t, "p"); iso {
 		d, ok = parseISO(rest)
 	} else {

@@ -31,12 +31,18 @@ func TestStateEvolution(t *testing.T) {
 	}{
 		{"nothing", "", "", nil},
 		{"a column more that is not read", "extra STRING", "extra STRING, more DOUBLE", nil},
-		{"an aggregate at the end", insert, "SELECT k, c, s FROM (SELECT k, COUNT(DISTINCT n) AS c, SUM(n) AS s, MAX(n) AS m FROM numbers GROUP BY k) WHERE m > 0",
-			[]string{"GroupAggregate", was, "MAX(INT) INT], which cannot be made of it", "--allow-non-restored-state"}},
-		{"an aggregate less", insert, "SELECT k, COUNT(DISTINCT n), 1 FROM numbers GROUP BY k",
-			[]string{"GroupAggregate", was, "[group 2, by INT, COUNT(DISTINCT INT) BIGINT]", "--allow-non-restored-state"}},
-		{"a filter before", insert, "SELECT k, COUNT(DISTINCT n), SUM(n) FROM numbers WHERE n > 0 GROUP BY k",
-			[]string{"GroupAggregate", "same form, but of other columns, input or settings"}},
+		{
+			"an aggregate at the end", insert, "SELECT k, c, s FROM (SELECT k, COUNT(DISTINCT n) AS c, SUM(n) AS s, MAX(n) AS m FROM numbers GROUP BY k) WHERE m > 0",
+			[]string{"GroupAggregate", was, "MAX(INT) INT], which cannot be made of it", "--allow-non-restored-state"},
+		},
+		{
+			"an aggregate less", insert, "SELECT k, COUNT(DISTINCT n), 1 FROM numbers GROUP BY k",
+			[]string{"GroupAggregate", was, "[group 2, by INT, COUNT(DISTINCT INT) BIGINT]", "--allow-non-restored-state"},
+		},
+		{
+			"a filter before", insert, "SELECT k, COUNT(DISTINCT n), SUM(n) FROM numbers WHERE n > 0 GROUP BY k",
+			[]string{"GroupAggregate", "same form, but of other columns, input or settings"},
+		},
 		{"another type of the key", "numbers (k INT", "numbers (k SMALLINT", []string{"GroupAggregate", was, "[group 2, by SMALLINT", "other types"}},
 		{"another type below an aggregate", insert, "SELECT k, COUNT(DISTINCT CAST(n AS BIGINT)), SUM(n) FROM numbers GROUP BY k", []string{"GroupAggregate", was, "DISTINCT BIGINT"}},
 	} {
