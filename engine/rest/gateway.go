@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -298,9 +299,7 @@ func (s *Server) gatewayExecute(w http.ResponseWriter, r *http.Request) {
 			return object{}, nil
 		}
 		config := options(g.properties)
-		for k, v := range options(body.Config) {
-			config[k] = v
-		}
+		maps.Copy(config, options(body.Config))
 		g.operations[id] = s.gatewayRun(st, err, config)
 		return object{"operationHandle": id}, nil
 	})(w, r)

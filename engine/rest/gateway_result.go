@@ -47,6 +47,9 @@ func (o *gatewayOperation) take(ctx context.Context, m *pb.PreviewResponse) erro
 			return err
 		}
 		for i, fields := range rows {
+			if len(fields) != o.width() {
+				return fmt.Errorf("a row of %d values in place of %d", len(fields), o.width())
+			}
 			kind := byte(0)
 			if i < len(m.Rows.Kinds) {
 				kind = m.Rows.Kinds[i]
@@ -58,6 +61,13 @@ func (o *gatewayOperation) take(ctx context.Context, m *pb.PreviewResponse) erro
 	case *pb.PreviewResponse_Waiting, *pb.PreviewResponse_End:
 	}
 	return nil
+}
+
+// width is how many columns there are.
+func (o *gatewayOperation) width() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.mu.columns)
 }
 
 func (o *gatewayOperation) put(ctx context.Context, r gatewayRow) error {

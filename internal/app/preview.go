@@ -25,7 +25,9 @@ func withCollect(connectors map[string]*op.Connector, uplink *taskmanager.Uplink
 }
 
 // cellText writes a value of a row that somebody looks at, as previews do.
-func cellText(dst []byte, c *vec.Col, i int) []byte { return format.AppendJSON(dst, c, i, format.TextStyle{Sep: ' '}) }
+func cellText(dst []byte, c *vec.Col, i int) []byte {
+	return format.AppendJSON(dst, c, i, format.TextStyle{Sep: ' '})
+}
 
 // previewed is a script of which only the query at its end runs: that of a SELECT or an INSERT, or all of a view that the script ends with. What else
 // would run is blanked out, so that what stays keeps its position.

@@ -33,7 +33,7 @@ func TestPreviewOfACluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cl.Close() //nolint:errcheck // of a test
+	defer cl.Close()
 	const endless = "CREATE TABLE e (id INT) WITH ('connector' = 'datagen', 'rows-per-second' = '100000');\n"
 	errEnough := errors.New("enough")
 	for _, p := range []struct {

@@ -14,10 +14,11 @@ const statementFile = "statement"
 // readStatement says what a statement of a session does; those of the session that are kept precede it. Positions in errors count from the statement's
 // beginning.
 func readStatement(kept []string, statement string) (rest.Statement, error) {
-	prefix := ""
+	var text strings.Builder
 	for _, k := range kept {
-		prefix += k + "\n;\n"
+		text.WriteString(k + "\n;\n")
 	}
+	prefix := text.String()
 	statement = strings.TrimRight(strings.TrimSpace(statement), "; \t\r\n")
 	script := prefix + statement
 	before := strings.Count(prefix, "\n")

@@ -369,6 +369,9 @@ func endText(why string) string {
 // printObjects prints a row a line: {"op":"+I","row":{…}}, columns in their order.
 func printObjects(out io.Writer, names []string, m *pb.PreviewRows) error {
 	return eachRow(m, func(kind vec.RowKind, values []json.RawMessage) error {
+		if len(values) != len(names) {
+			return fmt.Errorf("a row from the jobmanager has %d values in place of %d", len(values), len(names))
+		}
 		line := append([]byte(`{"op":"`), kind.String()...)
 		line = append(line, `","row":{`...)
 		for i, v := range values {

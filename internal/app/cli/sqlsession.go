@@ -30,9 +30,7 @@ var _ sqlCluster = (*client.Client)(nil)
 
 // sqlSession is what statements have said so far: a script without anything to run, which each query and each job begins with.
 type sqlSession struct {
-	cluster sqlCluster
-	// file is what errors call the text, "" for what is typed.
-	file        string
+	cluster     sqlCluster
 	config      map[string]string
 	defines     map[string]string
 	parallelism int

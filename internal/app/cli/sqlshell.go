@@ -277,14 +277,7 @@ func (sh *shell) query(ctx context.Context, stmt string) error {
 			if err != nil && !stopped {
 				return err
 			}
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			if stopped {
-				v.why = "stopped"
-			}
-			if v.table.names != nil {
-				printTable(sh.term, &v.table, shownMax, v.why)
-			}
+			v.print(sh.term, stopped)
 			return nil
 		case b, ok := <-sh.keys.in:
 			if !ok || strings.ContainsAny(string(b), "qQ\x03\x04\x1b") {
@@ -299,8 +292,7 @@ func (sh *shell) query(ctx context.Context, stmt string) error {
 			page.size(sh.screen)
 			if err := page.draw(v.lines(page.width, page.height)); err != nil {
 				cancel()
-				<-done
-				return err
+				return errors.Join(err, <-done)
 			}
 		}
 	}
@@ -328,6 +320,18 @@ func (v *liveView) take(m *pb.PreviewResponse) error {
 		v.why = m.End.Reason
 	}
 	return nil
+}
+
+// print leaves the table where it can be read on.
+func (v *liveView) print(to io.Writer, stopped bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if stopped {
+		v.why = "stopped"
+	}
+	if v.table.names != nil {
+		printTable(to, &v.table, shownMax, v.why)
+	}
 }
 
 // lines are a page: the table and, at the bottom, how it goes.

@@ -136,7 +136,11 @@ func (t *liveTable) some(n int) [][]string {
 	}
 	out := make([][]string, 0, len(picked))
 	for _, r := range picked {
-		out = append(out, cells(r))
+		row := cells(r)
+		for len(row) < len(t.names) { // from a jobmanager that is none of ours
+			row = append(row, "")
+		}
+		out = append(out, row)
 	}
 	return out
 }

@@ -40,7 +40,9 @@ func recorded(t *testing.T) (*rest.Cluster, *rest.Job) {
 }
 
 // now is when they were recorded.
-func topNow(c *rest.Cluster) time.Time { return time.UnixMilli(c.StartedAt).Add(75 * time.Minute).UTC() }
+func topNow(c *rest.Cluster) time.Time {
+	return time.UnixMilli(c.StartedAt).Add(75 * time.Minute).UTC()
+}
 
 var control = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 

@@ -230,8 +230,17 @@ func (p *topPage) table() topTable {
 
 func (p *topPage) jobs() topTable {
 	t := topTable{columns: []topColumn{
-		{"JOB", 8, true}, {"NAME", 0, true}, {"STATE", 10, true}, {"UP", 6, false}, {"IN/s", 5, false}, {"OUT/s", 5, false}, {"BUSY", 4, false}, {"BACK", 4, false},
-		{"LAG", 6, false}, {"RST", 3, false}, {"CKPT", 6, false},
+		{"JOB", 8, true},
+		{"NAME", 0, true},
+		{"STATE", 10, true},
+		{"UP", 6, false},
+		{"IN/s", 5, false},
+		{"OUT/s", 5, false},
+		{"BUSY", 4, false},
+		{"BACK", 4, false},
+		{"LAG", 6, false},
+		{"RST", 3, false},
+		{"CKPT", 6, false},
 	}}
 	for _, j := range p.cluster.Jobs {
 		restarts := counted(int64(j.Restarts))
@@ -255,8 +264,17 @@ func (p *topPage) jobs() topTable {
 
 func (p *topPage) vertices() topTable {
 	t := topTable{columns: []topColumn{
-		{"OPERATORS", 0, true}, {"TASKS", 5, false}, {"IN/s", 5, false}, {"OUT/s", 5, false}, {"BUSY", 4, false}, {"BACK", 4, false}, {"SKEW", 5, false}, {"LAG", 6, false},
-		{"STATE", 8, false}, {"LATE", 4, false}, {"BAD", 4, false},
+		{"OPERATORS", 0, true},
+		{"TASKS", 5, false},
+		{"IN/s", 5, false},
+		{"OUT/s", 5, false},
+		{"BUSY", 4, false},
+		{"BACK", 4, false},
+		{"SKEW", 5, false},
+		{"LAG", 6, false},
+		{"STATE", 8, false},
+		{"LATE", 4, false},
+		{"BAD", 4, false},
 	}}
 	for _, v := range p.job.Vertices {
 		running := int64(0)
@@ -301,8 +319,16 @@ func skew(v *rest.Vertex) topCell {
 
 func (p *topPage) tasks() topTable {
 	t := topTable{columns: []topColumn{
-		{"TASK", 4, false}, {"STATE", 10, true}, {"TASKMANAGER", 0, true}, {"IN/s", 5, false}, {"OUT/s", 5, false}, {"BUSY", 4, false}, {"BACK", 4, false}, {"LAG", 6, false},
-		{"STATE", 8, false}, {"KEYS", 5, false},
+		{"TASK", 4, false},
+		{"STATE", 10, true},
+		{"TASKMANAGER", 0, true},
+		{"IN/s", 5, false},
+		{"OUT/s", 5, false},
+		{"BUSY", 4, false},
+		{"BACK", 4, false},
+		{"LAG", 6, false},
+		{"STATE", 8, false},
+		{"KEYS", 5, false},
 	}}
 	for _, v := range p.job.Vertices {
 		if v.ID != p.vertexID {
@@ -311,7 +337,9 @@ func (p *topPage) tasks() topTable {
 		for _, k := range v.Tasks {
 			t.rows = append(t.rows, topRow{fmt.Sprint(k.Index), []topCell{
 				counted(int64(k.Index) + 1), stateCell(k.State), word(k.TaskManager), rate(k.RecordsInPerSecond), rate(k.RecordsOutPerSecond), ratio(k.BusyRatio, 0.9),
-				ratio(k.BackpressuredRatio, 0.5), optionalSpan(k.WatermarkLagMS), {text: bytesText(k.StateBytes), value: float64(k.StateBytes)}, counted(k.StateKeys),
+				ratio(k.BackpressuredRatio, 0.5), optionalSpan(k.WatermarkLagMS),
+				{text: bytesText(k.StateBytes), value: float64(k.StateBytes)},
+				counted(k.StateKeys),
 			}})
 		}
 	}
