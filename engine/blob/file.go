@@ -27,6 +27,9 @@ import (
 // the final name with O_EXCL, which CIFS servers and NFS from version 3 on decide atomically, and writes there: other readers may
 // see the beginning only, and a crash may leave it so. No locks, no chmod, no mmap.
 //
+// What other machines have done shows at once: a directory is asked about before it is listed, and before a name in it counts as missing, where clients of NFS
+// would trust their memory for a minute.
+//
 // Files are made with the mode 0666 and directories with 0777, less the umask: several machines may share them.
 type File struct {
 	dir string
@@ -56,10 +59,30 @@ func (f *File) Put(ctx context.Context, name string, c Content) error {
 	if err != nil {
 		return fmt.Errorf("put %s: %w", name, kindOf(err))
 	}
-	if err := os.Rename(tmp, final); err != nil {
+	if err := replace(tmp, final); err != nil {
 		return fmt.Errorf("put %s: %w", name, kindOf(errors.Join(err, os.Remove(tmp))))
 	}
 	return syncDir(filepath.Dir(final))
+}
+
+// replace renames from to final. Servers of CIFS refuse that while anybody has what is there open, and clients keep files open for a while after they have read
+// them; then the old file moves aside first. It is missing for a moment, and for good if this process ends just there: of all objects only
+// a leader's lease is ever replaced, which may be missing.
+func replace(from, final string) error {
+	err := os.Rename(from, final)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	aside := tempName(filepath.Dir(final))
+	if os.Rename(final, aside) != nil {
+		return err
+	}
+	if err := os.Rename(from, final); err != nil {
+		return errors.Join(err, os.Rename(aside, final))
+	}
+	// Gone or not, it counts for nothing.
+	_ = os.Remove(aside)
+	return nil
 }
 
 // CreateExclusive implements Store.
@@ -147,10 +170,14 @@ func (f *File) writeTemp(dir string, c Content) (string, error) {
 const tempPrefix = ".tmp-"
 
 func createTemp(dir string) (*os.File, error) {
+	return os.OpenFile(tempName(dir), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+func tempName(dir string) string {
 	var id [12]byte
 	// 96 bits from the system: no two machines make the same name.
 	_, _ = rand.Read(id[:]) // never fails
-	return os.OpenFile(filepath.Join(dir, tempPrefix+hex.EncodeToString(id[:])), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	return filepath.Join(dir, tempPrefix+hex.EncodeToString(id[:]))
 }
 
 // syncDir makes a rename durable. That a file system cannot (CIFS, Windows) is no error: there the server answers for it.
@@ -186,6 +213,13 @@ func (f *File) Open(ctx context.Context, name string, offset, length int64) (io.
 		return nil, err
 	}
 	r, err := os.Open(f.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		// A client that looked for a name before goes on saying for a while that it is not there: NFS until it asks about the directory, CIFS (1 s) until
+		// it lists it.
+		refresh(filepath.Dir(f.path(name)))
+		_, _ = os.ReadDir(filepath.Dir(f.path(name))) // whether it is there shows in the next line
+		r, err = os.Open(f.path(name))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, kindOf(err))
 	}
@@ -228,6 +262,7 @@ func (f *File) walk(ctx context.Context, infos []Info, dir, prefix string) ([]In
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	refresh(f.path(dir))
 	list, err := os.ReadDir(f.path(dir))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return infos, nil
