@@ -22,7 +22,7 @@ import (
 func TestJobOnShare(t *testing.T) {
 	dir := t.TempDir()
 	if share := os.Getenv("BRAMBLE_TEST_SHARE"); share != "" {
-		d, err := os.MkdirTemp(share, "bramble-")
+		d, err := os.MkdirTemp(share, "bramble-") //nolint:usetesting // on the share
 		if err != nil {
 			t.Fatal(err)
 		}
