@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -178,9 +179,13 @@ type previewEnd struct {
 // watchPreview passes rows on until something ends it.
 func (s *jobService) watchPreview(ctx context.Context, req *pb.PreviewRequest, r *running, session *preview.Session, send func(*pb.PreviewResponse) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	states, watched := make(chan previewEnd), make(chan error, 1)
-	go func() { watched <- s.previewStates(ctx, r, states) }()
-	defer func() { cancel(); <-watched }()
+	states := make(chan previewEnd)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.previewStates(ctx, r, states) })
+	defer func() {
+		cancel()
+		watch.Wait()
+	}()
 	var timeout <-chan time.Time
 	if req.TimeoutMs > 0 {
 		timer := time.NewTimer(time.Duration(req.TimeoutMs) * time.Millisecond)
@@ -230,29 +235,30 @@ func (s *jobService) watchPreview(ctx context.Context, req *pb.PreviewRequest, r
 	}
 }
 
-// previewStates tells what becomes of the job until it has ended. A job that has finished has delivered its rows: its tasks waited for that.
-func (s *jobService) previewStates(ctx context.Context, r *running, states chan<- previewEnd) error {
+// previewStates tells what becomes of the job until it or ctx has ended, or the jobmanager has. A job that has finished has delivered its rows: its tasks
+// waited for that.
+func (s *jobService) previewStates(ctx context.Context, r *running, states chan<- previewEnd) {
 	wake := make(chan struct{}, 1)
 	if err := s.do(ctx, func(*cluster) error { r.watchers[wake] = struct{}{}; return nil }); err != nil {
-		return err
+		return
 	}
 	for {
 		var st previewEnd
 		if err := s.do(ctx, func(*cluster) error { st = r.previewState(); return nil }); err != nil {
-			return err
+			return
 		}
 		select {
 		case states <- st:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 		if st.ended || st.failure != nil {
-			return nil
+			return
 		}
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
 }
@@ -261,10 +267,9 @@ func (r *running) previewState() previewEnd {
 	if f := r.machine.Failures(); len(f) > 0 {
 		return previewEnd{failure: failureOfPreview(f[0].Message, f[0].Line, f[0].Column)}
 	}
-	switch r.machine.State() {
-	case job.Canceled:
+	if state := r.machine.State(); state == job.Canceled {
 		return previewEnd{failure: status.Error(codes.Aborted, "the preview was cancelled")}
-	case job.Finished:
+	} else if state == job.Finished {
 		return previewEnd{ended: true}
 	}
 	for _, h := range r.health {

@@ -15,10 +15,10 @@ import (
 // Context is what the runtime lends an operator, source or sink from Open to Close.
 type Context struct {
 	// Ctx ends when the task is cancelled; anything that blocks watches it.
-	Ctx      context.Context
-	Task     TaskInfo
-	Log      *slog.Logger
-	Metrics  *Metrics
+	Ctx     context.Context
+	Task    TaskInfo
+	Log     *slog.Logger
+	Metrics *Metrics
 	// Rejected keeps some of what Metrics counts as Late or Bad, for people to look at; it may be nil.
 	Rejected *sample.Rejected
 	Clock    Clock

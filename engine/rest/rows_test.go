@@ -57,7 +57,7 @@ func TestTailEndsWithTheJobManager(t *testing.T) {
 	s, _ := newFake(t, Access{})
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	s.cfg.Context = ended
+	s.cfg.Context = ended //nolint:fatcontext // the configuration has one
 	w := call(t, s, http.MethodGet, "/api/v1/jobs/"+jobID+"/vertices/v/tail?operator=waits", "")
 	if want := "event: end\ndata: {\"reason\":\"the jobmanager is stopping\"}\n\n"; !strings.HasSuffix(w.Body.String(), want) {
 		t.Errorf("%d %s", w.Code, w.Body)
