@@ -17,6 +17,9 @@ import (
 // puppet is a taskmanager that says only what a test makes it say.
 func (c *cluster) puppet(info *pb.TaskManagerInfo) pb.TaskManagerService_ConnectClient {
 	c.t.Helper()
+	if _, err := c.client.TaskManagers(c.context()); err != nil { // which waits for the jobmanager to lead
+		c.t.Fatal(err)
+	}
 	conn, err := grpc.NewClient("passthrough:///"+c.jm.Address(), serve.DialOptions()...)
 	if err != nil {
 		c.t.Fatal(err)
