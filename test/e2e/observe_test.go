@@ -246,6 +246,6 @@ func TestFlinkNamesOfTheJobManager(t *testing.T) {
 	// In JSON, logs are a line an event with time, level and message.
 	logs := start(t, "jobmanager", "--bind-host", "127.0.0.1", "--rpc-port", "0", "--http-port", "-1", "--metrics-port", "-1", "--log-format", "json")
 	await(t, "a log line", func() bool {
-		return regexp.MustCompile(`^\{"time":"[^"]+","level":"INFO","msg":"jobmanager started".*"rpc_port":\d+`).MatchString(logs.out.String())
+		return regexp.MustCompile(`(?m)^\{"time":"[^"]+","level":"INFO","msg":"jobmanager started".*"rpc_port":\d+`).MatchString(logs.out.String())
 	})
 }
