@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -326,10 +327,10 @@ func TestSnapshotOutlivesStore(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	for _, where := range []string{".sst", "MANIFEST", "create"} {
 		t.Run(where, func(t *testing.T) {
-			full := false
+			var full atomic.Bool
 			fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 				hit := op.Kind == errorfs.OpFileWrite && strings.Contains(op.Path, where) || where == "create" && op.Kind == errorfs.OpCreate
-				if full && hit {
+				if hit && full.Load() {
 					return syscall.ENOSPC
 				}
 				return nil
@@ -348,11 +349,11 @@ func TestDiskFull(t *testing.T) {
 			if err := errors.Join(err, s.Apply(one("a"))); err != nil {
 				t.Fatal(err)
 			}
-			full = true
+			full.Store(true)
 			if _, err := s.SnapshotIncrement(2); !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("snapshot: %v", err)
 			}
-			full = false
+			full.Store(false)
 			// Pebble may read what it believes to have written before the task asks for anything.
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
