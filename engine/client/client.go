@@ -45,6 +45,7 @@ func (e *Error) Unwrap() error { return e.kind }
 // Client talks to the jobmanager that leads, among those that there may be. It is safe for concurrent use.
 type Client struct {
 	addresses []string
+	network   *serve.Network
 	mu        struct {
 		sync.Mutex
 		// leader is who answered last as one, nil before the first call and after a disappointment; hint is who was named then.
@@ -69,12 +70,15 @@ const (
 
 // New returns a client of the jobmanager at HOST:PORT. Several may be given, with commas between them, and a name may have several addresses: the
 // one that leads is looked for. It connects with the first call.
-func New(addresses string) (*Client, error) {
+func New(addresses string) (*Client, error) { return NewOn(nil, addresses) }
+
+// NewOn is New by way of a network other than TCP.
+func NewOn(n *serve.Network, addresses string) (*Client, error) {
 	list, err := locate.Parse(addresses)
 	if err != nil {
 		return nil, fmt.Errorf("jobmanager address %w", err)
 	}
-	return &Client{addresses: list}, nil
+	return &Client{addresses: list, network: n}, nil
 }
 
 // Close ends the connection.
@@ -97,11 +101,11 @@ func (c *Client) leader(ctx context.Context) (*connection, error) {
 	if known != nil {
 		return known, nil
 	}
-	address, err := locate.Leader(ctx, c.addresses, hint)
+	address, err := locate.Leader(ctx, c.network, c.addresses, hint)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+address, serve.DialOptions()...)
+	conn, err := grpc.NewClient("passthrough:///"+address, c.network.DialOptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("jobmanager address %q: %w", address, err)
 	}

@@ -61,7 +61,9 @@ type Config struct {
 	// BindHost is where to listen, "" for everywhere. Port 0 picks a free one; HTTPPort and MetricsPort may be serve.Off.
 	BindHost                       string
 	RPCPort, HTTPPort, MetricsPort int
-	Plan                           Planner
+	// Network is what to listen on (TCP).
+	Network *serve.Network
+	Plan    Planner
 	// Connectors are asked what there is to read.
 	Connectors map[string]*op.Connector
 	Version    string
@@ -195,7 +197,7 @@ func New(cfg Config) (*JobManager, error) {
 		if l.port == serve.Off {
 			continue
 		}
-		listener, err := serve.Listen(l.host, l.port)
+		listener, err := cfg.Network.Listen(l.host, l.port)
 		if err != nil {
 			jm.closeListeners()
 			return nil, fmt.Errorf("%s: %w (choose another with --%s-port)", l.what, err, l.what)

@@ -83,20 +83,21 @@ type NoLeaderError struct {
 
 func (e *NoLeaderError) Error() string { return strings.Join(e.Answers, "; ") }
 
-// Leader finds who leads. With one address that stands for one machine it is that one, unasked. hint is a further address, "" for none.
-func Leader(ctx context.Context, addresses []string, hint string) (string, error) {
+// Leader finds who leads, by way of the network n. With one address that stands for one machine it is that one, unasked. hint is a further address, "" for
+// none.
+func Leader(ctx context.Context, n *serve.Network, addresses []string, hint string) (string, error) {
 	known := expand(ctx, addresses, net.DefaultResolver.LookupIP)
 	if hint != "" && !slices.Contains(known, hint) {
 		known = append(known, hint)
 	} else if len(known) == 1 {
 		return known[0], nil
 	}
-	found, named, err := ask(ctx, known)
+	found, named, err := ask(ctx, n, known)
 	if found != "" || len(named) == 0 || ctx.Err() != nil {
 		return found, err
 	}
 	// Those that stand by have named somebody else.
-	if found, _, _ := ask(ctx, named); found != "" {
+	if found, _, _ := ask(ctx, n, named); found != "" {
 		return found, nil
 	}
 	return "", err
@@ -144,12 +145,12 @@ type answer struct {
 }
 
 // ask asks all at once. named are addresses that were named and not asked.
-func ask(ctx context.Context, addresses []string) (leader string, named []string, err error) {
+func ask(ctx context.Context, n *serve.Network, addresses []string) (leader string, named []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerMax)
 	defer cancel()
 	answers := make(chan answer, len(addresses))
 	for _, a := range addresses {
-		go func() { answers <- probe(ctx, a) }()
+		go func() { answers <- probe(ctx, n, a) }()
 	}
 	var epoch int64
 	no := &NoLeaderError{}
@@ -191,8 +192,8 @@ func reason(err error) string {
 	return text
 }
 
-func probe(ctx context.Context, address string) answer {
-	conn, err := grpc.NewClient("passthrough:///"+address, serve.DialOptions()...)
+func probe(ctx context.Context, n *serve.Network, address string) answer {
+	conn, err := grpc.NewClient("passthrough:///"+address, n.DialOptions()...)
 	if err != nil {
 		return answer{address: address, err: err}
 	}

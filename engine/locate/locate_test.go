@@ -76,15 +76,15 @@ func TestLeader(t *testing.T) {
 		{"one that is named", []string{nobody, names}, "", leads},
 		{"a hint", []string{standsBy}, leads, leads},
 	} {
-		if got, err := Leader(t.Context(), test.ask, test.hint); got != test.want || err != nil {
+		if got, err := Leader(t.Context(), nil, test.ask, test.hint); got != test.want || err != nil {
 			t.Errorf("%s: %q, %v; want %s", test.name, got, err, test.want)
 		}
 	}
 	var no *NoLeaderError
-	if _, err := Leader(t.Context(), []string{nobody, standsBy}, ""); !errors.As(err, &no) || !no.Waiting || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := Leader(t.Context(), nil, []string{nobody, standsBy}, ""); !errors.As(err, &no) || !no.Waiting || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("%v", err)
 	}
-	if _, err := Leader(t.Context(), []string{nobody}, nobody+"1"); !errors.As(err, &no) || no.Waiting {
+	if _, err := Leader(t.Context(), nil, []string{nobody}, nobody+"1"); !errors.As(err, &no) || no.Waiting {
 		t.Errorf("%v", err)
 	}
 }

@@ -51,6 +51,37 @@ func Listen(host string, port int) (net.Listener, error) {
 	return l, nil
 }
 
+// Network is what listeners and connections are opened on: TCP where it is nil, or one in memory. Its addresses are HOST:PORT, and those of its listeners
+// and connections *net.TCPAddr, as of TCP.
+type Network struct {
+	ListenOn func(host string, port int) (net.Listener, error)
+	DialTo   func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Listen is like the function.
+func (n *Network) Listen(host string, port int) (net.Listener, error) {
+	if n == nil {
+		return Listen(host, port)
+	}
+	return n.ListenOn(host, port)
+}
+
+// Dial connects; a nil Network does so within limit.
+func (n *Network) Dial(ctx context.Context, address string, limit time.Duration) (net.Conn, error) {
+	if n == nil {
+		return (&net.Dialer{Timeout: limit}).DialContext(ctx, "tcp", address)
+	}
+	return n.DialTo(ctx, address)
+}
+
+// DialOptions are the function's, by way of the network.
+func (n *Network) DialOptions() []grpc.DialOption {
+	if n == nil {
+		return DialOptions()
+	}
+	return append(DialOptions(), grpc.WithContextDialer(n.DialTo))
+}
+
 // Port returns the port that l listens on.
 func Port(l net.Listener) int {
 	if a, ok := l.Addr().(*net.TCPAddr); ok {

@@ -77,6 +77,14 @@ func newNetwork(tm *TaskManager) *network {
 	return n
 }
 
+func (n *network) options() remote.Options {
+	var o remote.Options
+	if t := n.tm.cfg.Network; t != nil {
+		o.Dial = t.DialTo
+	}
+	return o
+}
+
 // serve takes in what peers send, until ctx ends.
 func (n *network) serve(ctx context.Context, l net.Listener) error {
 	health := serve.AddHealth(n.grpc)
@@ -119,7 +127,7 @@ func (n *network) dial(ctx context.Context, k jobKey, id exchange.ChannelID, to 
 	n.mu.Lock()
 	p := n.mu.clients[to.TaskmanagerId]
 	if p == nil {
-		client, err := remote.Dial(to.DataAddress, n.tm.ID(), to.TaskmanagerId, remote.Options{})
+		client, err := remote.Dial(to.DataAddress, n.tm.ID(), to.TaskmanagerId, n.options())
 		if err != nil {
 			n.mu.Unlock()
 			return nil, err

@@ -77,7 +77,7 @@ func (tm *TaskManager) register(ctx context.Context) error {
 
 // sessionWithLeader finds who leads and is in its service until the connection ends.
 func (tm *TaskManager) sessionWithLeader(ctx context.Context, hint string) (registered bool, err error) {
-	address, err := locate.Leader(ctx, tm.jobManagers, hint)
+	address, err := locate.Leader(ctx, tm.cfg.Network, tm.jobManagers, hint)
 	if err != nil {
 		return false, err
 	}
@@ -155,9 +155,8 @@ func causeOr(ctx context.Context, err error) error {
 
 // dial connects without TLS, and notes the local address: it is what peers can reach unless the user names another.
 func (tm *TaskManager) dial(address string, local *atomic.Pointer[net.TCPAddr]) (*grpc.ClientConn, error) {
-	dialer := net.Dialer{Timeout: acceptMax}
 	opts := append(serve.DialOptions(), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-		c, err := dialer.DialContext(ctx, "tcp", addr)
+		c, err := tm.cfg.Network.Dial(ctx, addr, acceptMax)
 		if err != nil {
 			return nil, err
 		}

@@ -41,6 +41,8 @@ type Config struct {
 	// BindHost is where to listen, "" for everywhere. Port 0 picks a free one; MetricsPort may be serve.Off.
 	BindHost              string
 	DataPort, MetricsPort int
+	// Network is what to listen and connect on (TCP).
+	Network *serve.Network
 	// AdvertiseHost is where peers reach this taskmanager; "" is the local address of the connection to the jobmanager.
 	AdvertiseHost string
 	// Slots is how many tasks of each vertex may run here (the number of cores).
@@ -114,11 +116,11 @@ func New(cfg Config) (*TaskManager, error) {
 	if tm.jobManagers, err = locate.Parse(cfg.JobManager); err != nil {
 		return nil, fmt.Errorf("jobmanager address %w", err)
 	}
-	if tm.data, err = serve.Listen(cfg.BindHost, cfg.DataPort); err != nil {
+	if tm.data, err = cfg.Network.Listen(cfg.BindHost, cfg.DataPort); err != nil {
 		return nil, fmt.Errorf("data: %w (choose another with --data-port; 0 picks a free one)", err)
 	}
 	if cfg.MetricsPort != serve.Off {
-		if tm.metrics, err = serve.Listen(cfg.BindHost, cfg.MetricsPort); err != nil {
+		if tm.metrics, err = cfg.Network.Listen(cfg.BindHost, cfg.MetricsPort); err != nil {
 			tm.data.Close() //nolint:errcheck // it was never used
 			return nil, fmt.Errorf("metrics: %w (choose another with --metrics-port; 0 picks a free one)", err)
 		}

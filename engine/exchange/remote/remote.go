@@ -3,6 +3,8 @@
 package remote
 
 import (
+	"context"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,6 +48,8 @@ type Options struct {
 	// ConnectTimeout bounds the attempts to open a channel, RegistrationTimeout how long a channel that comes early waits for its
 	// receiving task. 0: 30 s each.
 	ConnectTimeout, RegistrationTimeout time.Duration
+	// Dial connects, nil for by TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 func (o Options) connectTimeout() time.Duration {
@@ -88,11 +92,15 @@ func dialOptions(o Options) []grpc.DialOption {
 	if creds == nil {
 		creds = insecure.NewCredentials()
 	}
-	return []grpc.DialOption{
+	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithInitialWindowSize(windowBytes), grpc.WithInitialConnWindowSize(connWindowBytes),
 		grpc.WithReadBufferSize(ioBufferBytes), grpc.WithWriteBufferSize(ioBufferBytes),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithDefaultCallOptions(grpc.CallContentSubtype(codecName), grpc.MaxCallSendMsgSize(messageMax)),
 	}
+	if o.Dial != nil {
+		opts = append(opts, grpc.WithContextDialer(o.Dial))
+	}
+	return opts
 }
