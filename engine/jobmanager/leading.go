@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,9 +44,10 @@ const (
 
 // role is what a jobmanager is at the moment. It is replaced, not changed.
 type role struct {
-	// leads: jobs are in its hands. Else leader is the address of who leads, "" if that is not known.
+	// leads: jobs are in its hands. Else leader is the address of who leads and page the URL of its dashboard, "" if that is not known.
 	leads  bool
 	leader string
+	page   string
 }
 
 // errNotLeader is of a jobmanager that stands by.
@@ -100,6 +102,18 @@ func (jm *JobManager) holder() string {
 	return net.JoinHostPort(jm.cfg.AdvertiseHost, strconv.Itoa(jm.RPCPort()))
 }
 
+// page is the URL of the dashboard under the name that those who stand by give, "" if there is none.
+func (jm *JobManager) page() string {
+	if jm.http == nil {
+		return ""
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(jm.cfg.AdvertiseHost, strconv.Itoa(jm.HTTPPort())), Path: "/"}
+	if jm.secure != nil {
+		u.Scheme = "https"
+	}
+	return u.String()
+}
+
 // instance names the place that this process has to itself: as long as it listens on its port, nobody else does there.
 func (jm *JobManager) instance() string {
 	if jm.cfg.Place == "" {
@@ -152,7 +166,7 @@ func (jm *JobManager) standBy(ctx context.Context) error {
 				}
 				break // whoever was quicker will have a lease soon
 			}
-			jm.become(role{leader: lease.Holder})
+			jm.become(role{leader: lease.Holder, page: lease.Page})
 			log.standing(lease)
 			if !known {
 				err := ckptstore.Announce(ctx, jm.storage, id)
@@ -300,7 +314,7 @@ func (jm *JobManager) keepLease(ctx context.Context) error {
 }
 
 func (jm *JobManager) lease(beat uint64) ckptstore.Lease {
-	return ckptstore.Lease{Beat: beat, Holder: jm.holder(), Instance: jm.instance()}
+	return ckptstore.Lease{Beat: beat, Holder: jm.holder(), Instance: jm.instance(), Page: jm.page()}
 }
 
 // release gives the leadership back, so that who stands by need not wait.

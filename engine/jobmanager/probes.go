@@ -34,6 +34,9 @@ func (jm *JobManager) writeStandby(w http.ResponseWriter) bool {
 	if role.leader != "" {
 		text = "This jobmanager stands by. The leader is at <code>" + html.EscapeString(role.leader) + "</code> (gRPC)."
 	}
+	if role.page != "" {
+		text += ` <a href="` + html.EscapeString(role.page) + `">Its dashboard is at ` + html.EscapeString(role.page) + "</a>"
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	fmt.Fprintf(w, `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -104,6 +104,10 @@ func TestStandby(t *testing.T) {
 	if code, text := second.get(t, "/"); code != http.StatusServiceUnavailable || !strings.Contains(text, first.Address()) {
 		t.Errorf("its page: %d %s", code, text)
 	}
+	until(t, "its page leads to the dashboard of the leader", func() bool {
+		_, text := second.get(t, "/")
+		return strings.Contains(text, fmt.Sprintf(`<a href="http://127.0.0.1:%d/">`, first.HTTPPort()))
+	})
 	// The standby alone says who leads; a second look at it after the change finds itself.
 	for _, addresses := range []string{second.Address(), second.Address() + "," + first.Address()} {
 		c, err := client.New(addresses)

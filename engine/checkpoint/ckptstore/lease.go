@@ -27,6 +27,8 @@ type Lease struct {
 	// this very place knows that the holder is gone.
 	Holder   string `json:"holder"`
 	Instance string `json:"instance,omitempty"`
+	// Page is the URL of the leader's dashboard, "" if it has none.
+	Page string `json:"page,omitempty"`
 	// Released: the holder has given the leadership back.
 	Released bool `json:"released,omitempty"`
 	// Quiet has Renew look only, and write nothing, while nobody stands by.
