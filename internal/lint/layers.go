@@ -109,6 +109,8 @@ var layers = []layer{
 	{"internal/duration", nil},
 	{"internal/lint", nil},
 	{"internal/testenv", nil},
+	// A network in memory, for whole processes in virtual time.
+	{"internal/memnet", nil},
 	// What the demo plays around a cluster: a house, a broker, a view of the results.
 	{"internal/demo", nil},
 	{"internal/datatest", nil},
