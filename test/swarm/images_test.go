@@ -30,6 +30,7 @@ type foreign struct {
 // What a mosquitto or redis image has beside the server: the stack's commands and health checks use it.
 var shell = []string{"sh", "cat"}
 
+// foreigners are what deploy/stack.yml needs.
 var foreigners = []foreign{
 	{name: "test/mosquitto", programs: append([]string{"mosquitto", "mosquitto_passwd", "mosquitto_sub"}, shell...), dirs: []string{"mosquitto/data"}, owner: 1883},
 	{name: "test/redis", programs: append([]string{"redis-server", "redis-cli"}, shell...), dirs: []string{"data"}, owner: 999, run: image.Run{WorkingDir: "/data"}},
@@ -119,20 +120,38 @@ func sortedByDepth(names []string) []string {
 	return out
 }
 
-// load brings all images to the node: Bramble's as latest and, the same again, as next; for 32-bit ARM as armv7, for 64-bit as arm64.
-func load(t *testing.T, nodes []*node, archives []string) {
-	t.Helper()
+// ours are Bramble's images, all of them and the two of a cluster.
+var (
+	ours  = []string{"jobmanager", "taskmanager", "bramble"}
+	pairs = ours[:2]
+)
+
+// load brings archives and Bramble's images for this machine to the nodes.
+func load(nodes []*node, archives ...string) {
 	for _, n := range nodes {
 		for _, a := range archives {
 			n.docker("load", "-q", "-i", a)
 		}
+		n.loadOurs(runtime.GOARCH, ours)
+	}
+}
+
+// loadOurs brings Bramble's images of a platform ("arm_v7") to the node, as latest.
+func (n *node) loadOurs(platform string, names []string) {
+	for _, p := range names {
+		n.docker("load", "-q", "-i", filepath.Join("../../dist/images", p+"_linux_"+platform+".tar"))
+	}
+}
+
+// loadMore brings those that the stack is updated to: for 32-bit ARM as armv7, for 64-bit as arm64 and, the same as latest, as next.
+func loadMore(nodes []*node) {
+	for _, n := range nodes {
 		for _, arch := range []struct{ file, tag string }{{"arm_v7", "armv7"}, {"arm64", "arm64"}, {runtime.GOARCH, "next"}} {
-			for _, p := range []string{"taskmanager", "jobmanager"} {
-				n.docker("load", "-q", "-i", filepath.Join("../../dist/images", p+"_linux_"+arch.file+".tar"))
+			n.loadOurs(arch.file, pairs)
+			for _, p := range pairs {
 				n.docker("tag", "bramble/"+p+":latest", "bramble/"+p+":"+arch.tag)
 			}
 		}
-		n.docker("load", "-q", "-i", filepath.Join("../../dist/images", "bramble_linux_"+runtime.GOARCH+".tar"))
 	}
 }
 

@@ -57,9 +57,28 @@ func try(t *testing.T, name string, args ...string) (string, error) {
 	return strings.TrimSpace(out.String() + errs.String()), err
 }
 
+// alone waits until no other process on this machine runs these tests: they would take each other's bridge.
+func alone(t *testing.T) {
+	t.Helper()
+	lock, err := os.OpenFile("/run/"+bridge+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Close() }) // which unlocks it
+	for begin := time.Now(); syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; time.Sleep(time.Second) {
+		if time.Since(begin) > 4*patience {
+			t.Fatalf("another swarm test holds %s", lock.Name())
+		}
+	}
+}
+
 // startNodes makes machines of namespaces and starts a dockerd on each.
 func startNodes(t *testing.T, count int) []*node {
 	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("networks of their own for dockerds need root: sudo make swarm-test")
+	}
+	alone(t)
 	dir, err := os.MkdirTemp("/tmp", "bramsw") //nolint:usetesting // sockets have short paths
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +88,7 @@ func startNodes(t *testing.T, count int) []*node {
 		t.Fatal(err)
 	}
 	// What a test that was killed has left behind. Its dockerds have ended with it.
-	for i := range count {
+	for i := range 3 {
 		_, _ = try(t, "ip", "netns", "del", fmt.Sprintf("%spi%d", bridge, i+1))
 	}
 	_, _ = try(t, "ip", "link", "del", bridge)
@@ -79,14 +98,15 @@ func startNodes(t *testing.T, count int) []*node {
 	command(t, "ip", "link", "set", bridge, "up")
 	var nodes []*node
 	for i := range count {
-		n := &node{t: t, name: fmt.Sprintf("pi%d", i+1), address: fmt.Sprintf("%s%d", subnet, i+11), done: make(chan struct{})}
+		n := &node{t: t, name: fmt.Sprintf("pi%d", i+1), address: fmt.Sprintf("%s%d", subnet, i+11)}
 		n.netns, n.dir = bridge+n.name, filepath.Join(dir, n.name)
 		n.plug()
 		n.start()
+		t.Cleanup(n.stop)
 		nodes = append(nodes, n)
 	}
 	for _, n := range nodes {
-		await(t, "dockerd of "+n.name, func() bool { _, err := try(t, "docker", "-H", n.host(), "version"); return err == nil })
+		n.answers()
 	}
 	return nodes
 }
@@ -113,7 +133,7 @@ func (n *node) start() {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(n.dir, "log"))
+	log, err := os.OpenFile(filepath.Join(n.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,12 +144,19 @@ func (n *node) start() {
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	done, cmd := make(chan struct{}), n.cmd
+	n.done = done
 	go func() {
-		defer close(n.done)
-		_ = n.cmd.Wait() // how it ended says its log
+		defer close(done)
+		_ = cmd.Wait() // how it ended says its log
 		_ = log.Close()
 	}()
-	t.Cleanup(n.stop)
+}
+
+// answers waits for dockerd.
+func (n *node) answers() {
+	n.t.Helper()
+	await(n.t, "dockerd of "+n.name, func() bool { _, err := try(n.t, "docker", "-H", n.host(), "version"); return err == nil })
 }
 
 // stop ends dockerd and, by leaving the swarm first, its containers.
@@ -138,18 +165,23 @@ func (n *node) stop() {
 	if ids, err := try(n.t, "docker", "-H", n.host(), "ps", "-aq"); err == nil && ids != "" {
 		_, _ = try(n.t, "docker", append([]string{"-H", n.host(), "rm", "-f"}, strings.Fields(ids)...)...)
 	}
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-n.done:
-	case <-time.After(30 * time.Second):
-		n.t.Errorf("dockerd of %s did not stop within 30s", n.name)
-		_ = syscall.Kill(-n.cmd.Process.Pid, syscall.SIGKILL)
-		<-n.done
-	}
+	n.halt()
 	if n.t.Failed() {
 		if log, err := os.ReadFile(filepath.Join(n.dir, "log")); err == nil {
 			n.t.Logf("--- dockerd of %s, its end\n%s", n.name, log[max(0, len(log)-4000):])
 		}
+	}
+}
+
+// halt ends dockerd as switching the machine off does; start begins it anew.
+func (n *node) halt() {
+	_ = n.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-n.done:
+	case <-time.After(60 * time.Second): // containers have their grace periods
+		n.t.Errorf("dockerd of %s did not stop within a minute", n.name)
+		_ = syscall.Kill(-n.cmd.Process.Pid, syscall.SIGKILL)
+		<-n.done
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,21 +50,54 @@ type stack struct {
 	dir     string
 	// bramble is the command line's program.
 	bramble string
+	// files are deployed with stack.yml, env is for them.
+	files, env []string
+}
+
+// newStack makes a swarm of so many nodes that have the images of deploy/stack.yml.
+func newStack(t *testing.T, count int, more ...foreign) *stack {
+	t.Helper()
+	bin, err := filepath.Abs("../../dist/linux_" + runtime.GOARCH + "/bramble")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	nodes := startNodes(t, count)
+	var archives []string
+	for _, f := range slices.Concat(foreigners, more) {
+		archives = append(archives, f.build(t, dir))
+	}
+	load(nodes, archives...)
+	s := &stack{t: t, nodes: nodes, manager: nodes[0], dir: dir, bramble: bin}
+	joinAll(nodes)
+	t.Cleanup(s.report) // before the nodes' own
+	return s
 }
 
 // deploy deploys, or deploys again with another version.
 func (s *stack) deploy(version string) {
 	s.t.Helper()
+	if out, err := s.tryDeploy(version); err != nil {
+		s.t.Fatalf("docker stack deploy: %v\n%s", err, out)
+	}
+}
+
+func (s *stack) tryDeploy(version string) (string, error) {
+	s.t.Helper()
 	file := filepath.Join(s.dir, "override.yml")
 	if err := os.WriteFile(file, []byte(override), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command("docker", "-H", s.manager.host(), "stack", "deploy", "--resolve-image", "never", "-c", "../../deploy/stack.yml", "-c", file, "bramble")
+	args := []string{"-H", s.manager.host(), "stack", "deploy", "--resolve-image", "never", "-c", "../../deploy/stack.yml", "-c", file}
+	for _, f := range s.files {
+		args = append(args, "-c", f)
+	}
+	cmd := exec.Command("docker", append(args, "bramble")...)
 	cmd.Env = append(os.Environ(), "BRAMBLE_VERSION="+version, "BRAMBLE_CHECKPOINTS="+filepath.Join(s.dir, "checkpoints"),
 		"MOSQUITTO_IMAGE=test/mosquitto", "REDIS_IMAGE=test/redis", "PROMETHEUS_IMAGE=test/prometheus")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("docker stack deploy: %v\n%s", err, out)
-	}
+	cmd.Env = append(cmd.Env, s.env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // tasks are the containers of a service that run and are to run: node and image of each.

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,6 +97,35 @@ func (h *house) publish(now time.Time) {
 	}
 }
 
+// complete ends the readings and compares the windows, and the latest values, with them.
+func (h *house) complete(rdb *redis.Client) {
+	t := h.t
+	t.Helper()
+	want := h.close()
+	await(t, "the last window", func() bool {
+		got, _ := result(t, rdb)
+		for k := range want {
+			if got[k] == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	got, rows := result(t, rdb)
+	for k, n := range want {
+		if got[k] != n {
+			t.Errorf("window %s has %d readings, want %d", k, got[k], n)
+		}
+	}
+	for sensor, n := range h.totals {
+		text, err := rdb.HGet(t.Context(), "sensor:"+sensor, "readings").Result()
+		if err != nil || text != strconv.Itoa(n) {
+			t.Errorf("%s: latest says %s readings (%v), want %d", sensor, text, err, n)
+		}
+	}
+	t.Logf("%d readings in %d windows, in %d rows; all as they should be: %v", sensors*h.totals["s0"], len(want), rows, !t.Failed())
+}
+
 // close ends with readings a minute later, which close the windows before.
 func (h *house) close() map[string]int {
 	close(h.stop)
@@ -138,30 +166,14 @@ func result(t *testing.T, rdb *redis.Client) (got map[string]int, rows int) {
 
 // TestSwarm deploys the stack on three nodes and gives it trouble. After all of it every reading has been counted once.
 func TestSwarm(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("networks of their own for dockerds need root: sudo make swarm-test")
-	}
-	bin, err := filepath.Abs("../../dist/linux_" + runtime.GOARCH + "/bramble")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	nodes := startNodes(t, 3)
-	var archives []string
-	for _, f := range foreigners {
-		archives = append(archives, f.build(t, dir))
-	}
-	load(t, nodes, archives)
-	s := &stack{t: t, nodes: nodes, manager: nodes[0], dir: dir, bramble: bin}
-	joinAll(nodes)
-	defer s.report()
-	s.label()
+	s := newStack(t, 3)
+	loadMore(s.nodes)
+	s.label(map[string][]string{
+		"pi1": {"jobmanager", "taskmanager"}, "pi2": {"jobmanager", "taskmanager", "observability"}, "pi3": {"taskmanager", "broker"},
+	})
 	passwords := s.secrets()
 	s.deploy("latest")
-	for service, replicas := range map[string]int{"mosquitto": 1, "redis": 1, "prometheus": 1, "jobmanager": 1, "taskmanager": 3} {
-		s.runs(service, replicas, "")
-	}
-	s.registered(3)
+	s.up()
 	if spread, _ := s.tasks("taskmanager"); len(spread) != 3 || spread[0] == spread[1] || spread[1] == spread[2] || spread[0] == spread[2] {
 		t.Errorf("the taskmanagers are on %v, not on a node each", spread)
 	}
@@ -173,6 +185,7 @@ func TestSwarm(t *testing.T) {
 	h.subscribed(rdb)
 	h.begin()
 	s.goesOn(rdb, "the job as deployed")
+	s.protected(job, passwords["bramble_http_token"])
 	s.seenByPrometheus()
 	for _, trouble := range []struct {
 		name string
@@ -192,39 +205,29 @@ func TestSwarm(t *testing.T) {
 		s.goesOn(rdb, trouble.name)
 	}
 
-	want := h.close()
-	await(t, "the last window", func() bool {
-		got, _ := result(t, rdb)
-		for k := range want {
-			if got[k] == 0 {
-				return false
-			}
-		}
-		return true
-	})
-	got, rows := result(t, rdb)
-	for k, n := range want {
-		if got[k] != n {
-			t.Errorf("window %s has %d readings, want %d", k, got[k], n)
-		}
-	}
-	t.Logf("%d readings in %d windows, in %d rows; all as they should be: %v", sensors*h.totals["s0"], len(want), rows, !t.Failed())
-	for sensor, n := range h.totals {
-		text, err := rdb.HGet(t.Context(), "sensor:"+sensor, "readings").Result()
-		if err != nil || text != strconv.Itoa(n) {
-			t.Errorf("%s: latest says %s readings (%v), want %d", sensor, text, err, n)
-		}
-	}
+	h.complete(rdb)
 	s.bench()
+	s.stop(job)
+}
+
+// up waits until everything runs that deploy started.
+func (s *stack) up() {
+	s.t.Helper()
+	for _, service := range []string{"mosquitto", "redis", "prometheus", "jobmanager"} {
+		s.runs(service, 1, "")
+	}
+	s.runs("taskmanager", 3, "")
+	s.registered(3)
+}
+
+func (s *stack) stop(job string) {
+	s.t.Helper()
 	if out, err := s.cli("stop", job); err != nil || !strings.Contains(out, "Savepoint completed") {
-		t.Errorf("bramble stop: %v\n%s", err, out)
+		s.t.Errorf("bramble stop: %v\n%s", err, out)
 	}
 }
 
-func (s *stack) label() {
-	labels := map[string][]string{
-		"pi1": {"jobmanager", "taskmanager"}, "pi2": {"jobmanager", "taskmanager", "observability"}, "pi3": {"taskmanager", "broker"},
-	}
+func (s *stack) label(labels map[string][]string) {
 	for n, ls := range labels {
 		for _, l := range ls {
 			s.manager.docker("node", "update", "--label-add", "bramble."+l+"=true", n)
@@ -252,10 +255,10 @@ func (s *stack) secrets() map[string]string {
 		name, password, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		made[name] = password
 	}
-	if len(made) != 3 || len(made["bramble_mqtt_password"]) != 24 {
+	if len(made) != 4 || len(made["bramble_mqtt_password"]) != 24 {
 		s.t.Fatalf("deploy/secrets printed\n%s", out)
 	}
-	if again := command(s.t, "env", "DOCKER_HOST="+s.manager.host(), "../../deploy/secrets"); strings.Count(again, "is there") != 3 {
+	if again := command(s.t, "env", "DOCKER_HOST="+s.manager.host(), "../../deploy/secrets"); strings.Count(again, "is there") != 4 {
 		s.t.Errorf("deploy/secrets, run again, printed\n%s", again)
 	}
 	return made
