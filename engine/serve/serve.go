@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +29,6 @@ import (
 const (
 	// MessageBytesMax bounds a message of the control plane. A job graph is the largest: thousands of operators fit.
 	MessageBytesMax = 16 << 20
-	// keepaliveTime is how long a silent connection is left unasked; a peer that lost power is noticed keepaliveTimeout later.
-	keepaliveTime    = 10 * time.Second
-	keepaliveTimeout = 5 * time.Second
 	// connectMax is how long one attempt to connect may take: a machine that is off answers nothing at all.
 	connectMax = 5 * time.Second
 	// shutdownMax is how long an HTTP request may take on once its server is stopping.
@@ -41,15 +38,6 @@ const (
 	// Off as a port says not to listen at all.
 	Off = -1
 )
-
-// Listen opens a TCP listener; port 0 picks a free one.
-func Listen(host string, port int) (net.Listener, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return nil, fmt.Errorf("listen on port %d: %w", port, err)
-	}
-	return l, nil
-}
 
 // Network is what listeners and connections are opened on: TCP where it is nil, or one in memory. Its addresses are HOST:PORT, and those of its listeners
 // and connections *net.TCPAddr, as of TCP.
@@ -69,7 +57,7 @@ func (n *Network) Listen(host string, port int) (net.Listener, error) {
 // Dial connects; a nil Network does so within limit.
 func (n *Network) Dial(ctx context.Context, address string, limit time.Duration) (net.Conn, error) {
 	if n == nil {
-		return (&net.Dialer{Timeout: limit}).DialContext(ctx, "tcp", address)
+		return Dial(ctx, address, limit)
 	}
 	return n.DialTo(ctx, address)
 }
@@ -90,14 +78,17 @@ func Port(l net.Listener) int {
 	return 0
 }
 
+// NoKeepalive leaves it to the connections of Listen whether a client is still there. Clients of former versions, which ping, are let be.
+func NoKeepalive() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: math.MaxInt64}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	}
+}
+
 // ServerOptions are the settings of our gRPC servers.
 func ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(MessageBytesMax),
-		grpc.MaxSendMsgSize(MessageBytesMax),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
-	}
+	return append(NoKeepalive(), grpc.MaxRecvMsgSize(MessageBytesMax), grpc.MaxSendMsgSize(MessageBytesMax))
 }
 
 // DialOptions are the settings of our gRPC clients.
@@ -105,7 +96,7 @@ func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageBytesMax), grpc.MaxCallSendMsgSize(MessageBytesMax)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return Dial(ctx, address, 0) }),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectMax}),
 	}
 }

@@ -259,7 +259,7 @@ func (x *executor) abortCheckpoint(m *pb.AbortCheckpoint) {
 	j.durables.aborted.Store(max(j.durables.aborted.Load(), m.Epoch))
 	for _, t := range j.tasks {
 		t.commands.put(func() { _ = t.task.Abort(j.ctx, stream.Epoch(m.Epoch)) }) // fails only when the job ends
-		t.uploads.put(func() { t.letGo(x, stream.Epoch(m.Epoch)) })
+		t.uploads.put(func() { t.warnLocal(x, x.tm.local.abort(j.key.id, localKey(t.id), stream.Epoch(m.Epoch))) })
 	}
 }
 
@@ -274,7 +274,9 @@ func (x *executor) commitCheckpoint(m *pb.CommitCheckpoint) {
 	}
 	for _, t := range j.tasks {
 		t.commands.put(func() { _ = t.task.Commit(j.ctx, stream.Epoch(m.Epoch)) }) // fails only when the job ends
-		t.uploads.put(func() { t.keepLocal(x, stream.Epoch(m.Epoch), live) })
+		t.uploads.put(func() {
+			t.warnLocal(x, x.tm.local.complete(j.key.id, localKey(t.id), stream.Epoch(m.Epoch), live))
+		})
 	}
 }
 
@@ -283,8 +285,9 @@ func (x *executor) onSnapshot(t *taskRun, s task.Snapshot) {
 	t.uploads.put(func() {
 		ack, err := x.save(t, &s)
 		if err == nil && !ack.Savepoint && t.job.fromLocal && len(s.Stores) > 0 {
-			t.hold(x, t.holding(&s))
-		} else if closeErr := s.Close(); closeErr != nil {
+			t.holdLocal(x, &s)
+		}
+		if closeErr := s.Close(); closeErr != nil {
 			x.tm.cfg.Log.Warn("snapshot not removed", "job_id", t.job.key.id, "task", t.task.Name(), "error", closeErr)
 		}
 		switch {
@@ -297,21 +300,6 @@ func (x *executor) onSnapshot(t *taskRun, s task.Snapshot) {
 			x.box.put(&pb.ConnectRequest{Message: &pb.ConnectRequest_CheckpointAck{CheckpointAck: ack}})
 		}
 	})
-}
-
-// holding is what is held of a snapshot: the files that storage has by now.
-func (t *taskRun) holding(s *task.Snapshot) held {
-	h := held{epoch: s.Epoch, close: s.Close}
-	for _, st := range s.Stores {
-		from, ok := st.(state.Linker)
-		if !ok {
-			continue
-		}
-		for _, f := range st.Files() {
-			h.files = append(h.files, heldFile{t.known[f.Name], from})
-		}
-	}
-	return h
 }
 
 // save uploads what storage does not have yet.

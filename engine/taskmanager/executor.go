@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,7 +18,6 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/state"
-	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/task"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
@@ -81,8 +79,6 @@ type taskRun struct {
 	downloads map[string][]download
 	// known are files that storage has, by the name that snapshots list. Uploads own it.
 	known map[string]checkpoint.File
-	// held are saved snapshots, by ascending epoch. Uploads own it.
-	held []held
 }
 
 // errCancelled is the cause of the end of tasks that were told to stop.
@@ -338,9 +334,6 @@ func (x *executor) drop(j *jobRun) {
 	j.cancel(nil)
 	x.tm.net.withdraw(j)
 	x.tm.untrack(j.tasks)
-	for _, t := range j.tasks {
-		t.uploads.put(func() { t.letGo(x, stream.Epoch(math.MaxUint64)) })
-	}
 	dir := x.tm.jobDir(j.key)
 	if err := os.RemoveAll(dir); err != nil {
 		x.tm.cfg.Log.Warn("state not removed", "job_id", j.key.id, "error", err)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/engine/task"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -23,12 +25,13 @@ const (
 	localDir = "local"
 	// localIdleMax is how long files are kept of a job that has no tasks here: it may be waiting to begin again.
 	localIdleMax = 10 * time.Minute
-	// heldMax is how many snapshots of a task wait to be complete: more than are in flight.
-	heldMax = 4
+	// pendingMax is how many checkpoints of a task wait to be complete: more than are in flight.
+	pendingMax = 4
 )
 
 // localState keeps the files of the last completed checkpoint of the tasks that were here, as links: who begins again here need not download them. It also
 // outlives the process, where the data directory does. A file is used for what the checkpoint says it is, by name, size and checksum.
+// Files are kept from when they are saved, since a task may be gone before it hears that its checkpoint is complete.
 type localState struct {
 	jobsDir func() string
 	mu      struct {
@@ -37,11 +40,31 @@ type localState struct {
 	}
 }
 
-// localJob has for each task, by vertex and index, the names of its files.
 type localJob struct {
-	tasks map[string]map[string]bool
+	// tasks are by vertex and index.
+	tasks map[string]*localTask
 	// idleSince is when there were no tasks here any more, zero while there are.
 	idleSince time.Time
+}
+
+// localTask has the names of a task's files: those of its last completed checkpoint, and of checkpoints that may yet be complete, by ascending epoch.
+type localTask struct {
+	complete map[string]bool
+	pending  []localPending
+}
+
+type localPending struct {
+	epoch stream.Epoch
+	names map[string]bool
+}
+
+func (t *localTask) has(name string) bool {
+	return t.complete[name] || slices.ContainsFunc(t.pending, func(p localPending) bool { return p.names[name] })
+}
+
+// settle drops what is pending up to an epoch.
+func (t *localTask) settle(upTo stream.Epoch) {
+	t.pending = slices.DeleteFunc(t.pending, func(p localPending) bool { return p.epoch <= upTo })
 }
 
 func newLocalState(jobsDir func() string) *localState {
@@ -57,7 +80,7 @@ func (l *localState) open(job string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.jobs[job] == nil {
-		l.mu.jobs[job] = &localJob{tasks: map[string]map[string]bool{}}
+		l.mu.jobs[job] = &localJob{tasks: map[string]*localTask{}}
 	}
 	l.mu.jobs[job].idleSince = time.Time{}
 }
@@ -89,13 +112,13 @@ func (l *localState) load(now time.Time) error {
 		if os.Remove(dir) == nil {
 			continue // nothing was left in it
 		}
-		l.mu.jobs[j.Name()] = &localJob{tasks: map[string]map[string]bool{}, idleSince: now}
+		l.mu.jobs[j.Name()] = &localJob{tasks: map[string]*localTask{}, idleSince: now}
 	}
 	return nil
 }
 
-// keep makes the files of a task's completed checkpoint those that are kept of it; of tasks that are not in live nothing is kept any more.
-func (l *localState) keep(job, task string, h held, live map[string]bool) error {
+// hold keeps the files of a task's saved snapshot until its checkpoint is complete or given up.
+func (l *localState) hold(job, task string, e stream.Epoch, files []heldFile) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := l.mu.jobs[job]
@@ -106,23 +129,69 @@ func (l *localState) keep(job, task string, h held, live map[string]bool) error 
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	names := map[string]bool{}
-	var failure error
-	for _, f := range h.files {
-		names[f.Name] = true
+	p := localPending{epoch: e, names: map[string]bool{}}
+	for _, f := range files {
 		to := filepath.Join(dir, f.Name)
-		if _, err := os.Lstat(to); err == nil || failure != nil {
-			continue
+		if _, err := os.Lstat(to); err != nil {
+			if err := f.from.Link(f.Name, to); err != nil {
+				return err // what was linked goes with the next sweep
+			}
 		}
-		failure = f.from.Link(f.Name, to)
+		p.names[f.Name] = true
 	}
-	j.tasks[task] = names
-	for t := range j.tasks {
-		if !live[t] {
-			delete(j.tasks, t)
+	t := j.tasks[task]
+	if t == nil {
+		t = &localTask{}
+		j.tasks[task] = t
+	}
+	t.pending = append(t.pending, p)
+	if n := len(t.pending) - pendingMax; n > 0 {
+		t.settle(t.pending[n-1].epoch)
+	}
+	return nil
+}
+
+// complete makes the files of a task's checkpoint those that are kept of it; of tasks that are not in live nothing is kept any more.
+func (l *localState) complete(job, task string, e stream.Epoch, live map[string]bool) error {
+	return l.settle(job, func(j *localJob) {
+		if t := j.tasks[task]; t != nil {
+			for _, p := range t.pending {
+				if p.epoch == e {
+					t.complete = p.names
+				}
+			}
+			t.settle(e)
 		}
+		for t := range j.tasks {
+			if !live[t] {
+				delete(j.tasks, t)
+			}
+		}
+	})
+}
+
+// abort lets go of what was held of a task's checkpoints up to an epoch.
+func (l *localState) abort(job, task string, upTo stream.Epoch) error {
+	return l.settle(job, func(j *localJob) {
+		if t := j.tasks[task]; t != nil {
+			t.settle(upTo)
+		}
+	})
+}
+
+func (l *localState) settle(job string, change func(*localJob)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j := l.mu.jobs[job]
+	if j == nil {
+		return nil
 	}
-	return errors.Join(failure, l.sweepLocked(j, dir))
+	change(j)
+	err := l.sweepLocked(j, l.dir(job))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was ever held
+	}
+	return err
 }
 
 // sweepLocked removes the files that no task has.
@@ -133,8 +202,8 @@ func (l *localState) sweepLocked(j *localJob, dir string) error {
 	}
 	for _, e := range entries {
 		wanted := false
-		for _, names := range j.tasks {
-			wanted = wanted || names[e.Name()]
+		for _, t := range j.tasks {
+			wanted = wanted || t.has(e.Name())
 		}
 		if !wanted {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
@@ -197,53 +266,32 @@ func (l *localState) idle(now time.Time, live func(job string) bool) (forgotten 
 	return forgotten
 }
 
-// held is a snapshot that has been saved and whose checkpoint may yet be complete.
-type held struct {
-	epoch stream.Epoch
-	files []heldFile
-	close func() error
-}
-
+// heldFile is a file of a saved snapshot, under the name that storage has it.
 type heldFile struct {
 	checkpoint.File
 	from state.Linker
 }
 
-// hold keeps a saved snapshot's files until the checkpoint is complete. Like all of held it runs on the lane of uploads.
-func (t *taskRun) hold(x *executor, h held) {
-	t.held = append(t.held, h)
-	if len(t.held) > heldMax {
-		t.letGo(x, t.held[0].epoch)
-	}
-}
-
-// letGo closes what is held up to an epoch.
-func (t *taskRun) letGo(x *executor, upTo stream.Epoch) {
-	rest := t.held[:0]
-	for _, h := range t.held {
-		if h.epoch > upTo {
-			rest = append(rest, h)
+// holdLocal keeps a saved snapshot's files here.
+func (t *taskRun) holdLocal(x *executor, s *task.Snapshot) {
+	var files []heldFile
+	for _, st := range s.Stores {
+		from, ok := st.(state.Linker)
+		if !ok {
 			continue
 		}
-		if err := h.close(); err != nil {
-			x.tm.cfg.Log.Warn("snapshot not removed", "job_id", t.job.key.id, "task", t.task.Name(), "error", err)
+		for _, f := range st.Files() {
+			files = append(files, heldFile{t.known[f.Name], from})
 		}
 	}
-	clear(t.held[len(rest):])
-	t.held = rest
+	t.warnLocal(x, x.tm.local.hold(t.job.key.id, localKey(t.id), s.Epoch, files))
 }
 
-// keepLocal keeps the files of a checkpoint that is complete.
-func (t *taskRun) keepLocal(x *executor, e stream.Epoch, live map[string]bool) {
-	for _, h := range t.held {
-		if h.epoch != e {
-			continue
-		}
-		if err := x.tm.local.keep(t.job.key.id, localKey(t.id), h, live); err != nil && t.job.ctx.Err() == nil {
-			x.tm.cfg.Log.Warn("state is not kept for a local recovery", "job_id", t.job.key.id, "task", t.task.Name(), "error", err)
-		}
+// warnLocal tells that something went wrong with what is kept here, which costs a download and no more.
+func (t *taskRun) warnLocal(x *executor, err error) {
+	if err != nil && t.job.ctx.Err() == nil {
+		x.tm.cfg.Log.Warn("state is not kept for a local recovery", "job_id", t.job.key.id, "task", t.task.Name(), "error", err)
 	}
-	t.letGo(x, e)
 }
 
 func localKey(id *pb.TaskID) string { return fmt.Sprintf("%s/%d", id.VertexId, id.Index) }

@@ -1,6 +1,7 @@
 package taskmanager
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/bramble-stream/bramble/engine/checkpoint"
+	"github.com/bramble-stream/bramble/engine/stream"
 )
 
 // shelf is a snapshot's files.
@@ -17,15 +19,15 @@ type shelf struct{ dir string }
 
 func (s shelf) Link(name, to string) error { return os.Link(filepath.Join(s.dir, name), to) }
 
-func (s shelf) held(t *testing.T, names ...string) (h held) {
+func (s shelf) held(t *testing.T, names ...string) (files []heldFile) {
 	t.Helper()
 	for _, n := range names {
 		if err := os.WriteFile(filepath.Join(s.dir, n), []byte("content of "+n), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h.files = append(h.files, heldFile{fileOf(n), s})
+		files = append(files, heldFile{fileOf(n), s})
 	}
-	return h
+	return files
 }
 
 func fileOf(name string) checkpoint.File {
@@ -50,9 +52,18 @@ func TestLocalStateKeepsTheLastCheckpoint(t *testing.T) {
 	l := newLocalState(func() string { return jobs })
 	s := shelf{t.TempDir()}
 	live := map[string]bool{"v/0": true, "v/1": true}
+	epoch := stream.Epoch(0)
+	hold := func(task string, names ...string) {
+		t.Helper()
+		epoch++
+		if err := l.hold("j", task, epoch, s.held(t, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	keep := func(task string, names ...string) {
 		t.Helper()
-		if err := l.keep("j", task, s.held(t, names...), live); err != nil {
+		hold(task, names...)
+		if err := l.complete("j", task, epoch, live); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,6 +76,28 @@ func TestLocalStateKeepsTheLastCheckpoint(t *testing.T) {
 		t.Errorf("kept %v", got)
 	}
 	live = map[string]bool{"v/0": true}
+	keep("v/0", "b", "d")
+	if got := names(t, l.dir("j")); !slices.Equal(got, []string{"b", "d"}) {
+		t.Errorf("kept %v", got)
+	}
+
+	// A checkpoint that may be complete without the task having heard of it is kept beside the last, and goes when it is given up.
+	hold("v/0", "d", "e")
+	if got := names(t, l.dir("j")); !slices.Equal(got, []string{"b", "d", "e"}) {
+		t.Errorf("kept %v", got)
+	}
+	if err := l.abort("j", "v/0", epoch); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, l.dir("j")); !slices.Equal(got, []string{"b", "d"}) {
+		t.Errorf("kept %v", got)
+	}
+	for range pendingMax + 1 { // bounded, whatever is never answered
+		hold("v/0", "d", fmt.Sprint("e", epoch))
+	}
+	if got := len(l.mu.jobs["j"].tasks["v/0"].pending); got != pendingMax {
+		t.Errorf("%d checkpoints are held", got)
+	}
 	keep("v/0", "b", "d")
 	if got := names(t, l.dir("j")); !slices.Equal(got, []string{"b", "d"}) {
 		t.Errorf("kept %v", got)

@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/bramble-stream/bramble/engine/exchange"
+	"github.com/bramble-stream/bramble/engine/serve"
 )
 
 // What a channel may hold in memory on its way: in the sender its pending batch and a frame being filled, plus 64 KiB in
@@ -66,21 +66,13 @@ func (o Options) registrationTimeout() time.Duration {
 	return 30 * time.Second
 }
 
-// A peer that is gone without a word is noticed after keepaliveTime + keepaliveTimeout, when a channel to it is open.
-const (
-	keepaliveTime    = 10 * time.Second
-	keepaliveTimeout = 10 * time.Second
-)
-
-// ServerOptions are what a *grpc.Server that carries channels is made with.
+// ServerOptions are what a *grpc.Server that carries channels is made with. It is to listen by serve.Listen: then a peer that is gone without a word is noticed.
 func ServerOptions(o Options) []grpc.ServerOption {
-	opts := []grpc.ServerOption{
+	opts := append(serve.NoKeepalive(),
 		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(connWindowBytes),
 		grpc.ReadBufferSize(ioBufferBytes), grpc.WriteBufferSize(ioBufferBytes),
 		grpc.MaxRecvMsgSize(messageMax), grpc.MaxConcurrentStreams(streamsMax),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
-	}
+	)
 	if o.Credentials != nil {
 		opts = append(opts, grpc.Creds(o.Credentials))
 	}
@@ -96,11 +88,11 @@ func dialOptions(o Options) []grpc.DialOption {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithInitialWindowSize(windowBytes), grpc.WithInitialConnWindowSize(connWindowBytes),
 		grpc.WithReadBufferSize(ioBufferBytes), grpc.WithWriteBufferSize(ioBufferBytes),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithDefaultCallOptions(grpc.CallContentSubtype(codecName), grpc.MaxCallSendMsgSize(messageMax)),
 	}
-	if o.Dial != nil {
-		opts = append(opts, grpc.WithContextDialer(o.Dial))
+	dial := o.Dial
+	if dial == nil {
+		dial = func(ctx context.Context, address string) (net.Conn, error) { return serve.Dial(ctx, address, 0) }
 	}
-	return opts
+	return append(opts, grpc.WithContextDialer(dial))
 }
