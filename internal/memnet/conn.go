@@ -60,21 +60,21 @@ func poke(ch chan struct{}) {
 }
 
 // brokenLocked says why this end is of no use any more, and else when that may have to be asked again, zero for never.
-func (c *conn) brokenLocked(now, deadline time.Time) (why error, again time.Time) {
+func (c *conn) brokenLocked(now, deadline time.Time) (again time.Time, err error) {
 	switch {
 	case c.closed:
-		return net.ErrClosed, again
+		return again, net.ErrClosed
 	case !deadline.IsZero() && !now.Before(deadline):
-		return os.ErrDeadlineExceeded, again
+		return again, os.ErrDeadlineExceeded
 	}
 	again = deadline
 	if c.rstAt.IsZero() || c.darkLocked() {
-		return nil, again
+		return again, nil
 	}
 	if !now.Before(c.rstAt) {
-		return errReset, again
+		return again, errReset
 	}
-	return nil, sooner(again, c.rstAt)
+	return sooner(again, c.rstAt), nil
 }
 
 // darkLocked: nothing arrives here, so that this end does not learn what happened to the other. A host knows at once what happened to itself.
@@ -119,7 +119,7 @@ func (c *conn) tryRead(p []byte) (n int, again time.Time, err error) {
 	mu.Lock()
 	defer mu.Unlock()
 	now := time.Now()
-	if err, again = c.brokenLocked(now, c.readDeadline); err != nil {
+	if again, err = c.brokenLocked(now, c.readDeadline); err != nil {
 		if err != net.ErrClosed && err != os.ErrDeadlineExceeded { //nolint:errorlint // they are ours
 			err = &net.OpError{Op: "read", Net: "tcp", Source: c.localAddr, Addr: c.remoteAddr, Err: err}
 		}
@@ -171,7 +171,7 @@ func (c *conn) tryWrite(p []byte) (n int, again time.Time, err error) {
 	mu.Lock()
 	defer mu.Unlock()
 	now := time.Now()
-	if err, again = c.brokenLocked(now, c.writeDeadline); err != nil {
+	if again, err = c.brokenLocked(now, c.writeDeadline); err != nil {
 		return 0, again, fmt.Errorf("write %s: %w", c.remoteAddr, err)
 	}
 	to := c.peer
