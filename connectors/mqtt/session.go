@@ -48,6 +48,8 @@ type session struct {
 		sync.Mutex
 		client paho.Client
 		conn   *conn
+		// up says that conn has its subscriptions.
+		up bool
 		// changed is closed when client changes.
 		changed chan struct{}
 	}
@@ -85,10 +87,27 @@ func (s *session) current() (paho.Client, *conn, <-chan struct{}) {
 	return s.mu.client, s.mu.conn, s.mu.changed
 }
 
+// answerMax is how long the broker may take to answer a ping before it counts as out of reach.
+const answerMax = time.Second
+
+// reaches reports whether there is a connection, subscribed, whose broker answers. One that is not read, because the task has chunks to take first, brings
+// nothing either.
+func (s *session) reaches() bool {
+	s.mu.Lock()
+	c := s.mu.conn
+	up := s.mu.up
+	s.mu.Unlock()
+	if c == nil || !up || c.blocked.Load() {
+		return false
+	}
+	since := c.awaiting.Load()
+	return since == 0 || time.Now().UnixMilli()-since <= answerMax.Milliseconds()
+}
+
 func (s *session) setCurrent(client paho.Client, c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.client, s.mu.conn = client, c
+	s.mu.client, s.mu.conn, s.mu.up = client, c, false
 	close(s.mu.changed)
 	s.mu.changed = make(chan struct{})
 }
@@ -179,6 +198,9 @@ func (s *session) once(ctx context.Context) (up bool, err error) {
 	if err := s.subscribe(ctx, client); err != nil {
 		return false, fmt.Errorf("mqtt broker %s: %w", s.set.url.Host, err)
 	}
+	s.mu.Lock()
+	s.mu.up = true
+	s.mu.Unlock()
 	s.op.Health("mqtt "+s.set.url.Host, nil)
 	s.tryOnce.Do(func() { close(s.tried) })
 	s.log.Info("connected to mqtt broker")

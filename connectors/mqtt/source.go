@@ -55,7 +55,10 @@ type metadata struct {
 	topics                           format.StringColumn
 }
 
-var _ op.Source = (*source)(nil)
+var (
+	_ op.Source  = (*source)(nil)
+	_ op.Reacher = (*source)(nil)
+)
 
 func newSource(t *graph.TableSpec) (*source, error) {
 	dec, err := format.NewDecoder(t)
@@ -132,9 +135,11 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 	if len(s.parts) == 0 {
 		return op.Polled{Status: op.Idle}, s.idle(ctx, wait)
 	}
+	var waited time.Duration
 	if s.cur == nil {
-		ok, err := s.next(ctx, wait)
-		if err != nil || !ok {
+		var ok bool
+		var err error
+		if ok, waited, err = s.next(ctx, wait); err != nil || !ok {
 			return op.Polled{Status: op.Idle}, err
 		}
 	}
@@ -155,7 +160,7 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 	if err == nil {
 		err = s.refuse.Flush()
 	}
-	return op.Polled{Status: op.More, Split: split}, err
+	return op.Polled{Status: op.More, Split: split, Waited: waited}, err
 }
 
 // idle waits without an input: a task without a split.
@@ -169,24 +174,28 @@ func (s *source) idle(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// next waits for a chunk.
-func (s *source) next(ctx context.Context, wait time.Duration) (bool, error) {
+// next waits for a chunk, and says for how long it has waited.
+func (s *source) next(ctx context.Context, wait time.Duration) (got bool, waited time.Duration, err error) {
 	if s.tryNext() {
-		return true, nil
+		return true, 0, nil
 	}
+	began := s.ctx.Clock.Now()
 	s.timer.Reset(wait)
 	defer s.timer.Stop()
 	select {
 	case c := <-s.feed.full:
 		s.cur, s.at = c, 0
-		return true, nil
+		return true, s.ctx.Clock.Now().Sub(began), nil
 	case err := <-s.feed.fatal:
-		return false, err
+		return false, 0, err
 	case <-s.timer.C:
 	case <-ctx.Done():
 	}
-	return false, nil
+	return false, 0, nil
 }
+
+// Reaches reports whether the split's session stands.
+func (s *source) Reaches(split int) bool { return s.parts[split].sess.reaches() }
 
 func (s *source) tryNext() bool {
 	select {

@@ -259,7 +259,7 @@ func (r *reader) drain(ctx context.Context, name, from string) error {
 		}
 		a := found[0]
 		last = string(a.entries[len(a.entries)-1].id)
-		a.split, a.consumer, a.reply = r.split, from, into
+		a.split, a.consumer, a.reply, a.continues = r.split, from, into, r.behind()
 		if !r.send(ctx, a) {
 			return nil
 		}

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +13,8 @@ import (
 type reader struct {
 	*source
 	link *link
+	// heard is when the last answer came; see source.
+	heard *atomic.Int64
 	// split is the index of the consumer's split.
 	split int
 	// pos[i] is the id after which split i is asked for; last[i] where a bounded one ends.
@@ -163,11 +167,13 @@ func (r *reader) read(ctx context.Context, into *reply) ([]answer, error) {
 	}
 	found, err := into.do(ctx, r.link, append(args, ids...))
 	if err != nil {
+		r.heard.Store(0)
 		for i := range r.group { // an answer may have been lost
 			r.group[i].behind = true
 		}
 		return nil, err
 	}
+	r.heard.Store(max(int64(r.ctx.Clock.Now().Sub(r.opened)), 1))
 	if group {
 		return r.groupAnswers(found), nil
 	}
@@ -209,9 +215,14 @@ func (r *reader) groupAnswers(found []answer) []answer {
 		g.behind = g.behind && more
 	}
 	for i := range found {
-		found[i].split, found[i].consumer = r.split, r.consumer
+		found[i].split, found[i].consumer, found[i].continues = r.split, r.consumer, i < len(found)-1 || r.behind()
 	}
 	return found
+}
+
+// behind reports whether a stream may have pending entries that the next request brings, which are older than those that have come.
+func (r *reader) behind() bool {
+	return slices.ContainsFunc(r.group, func(g groupStream) bool { return g.behind })
 }
 
 // place finds an answer's split, moves on behind its entries, and cuts a bounded stream at its end.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,6 +25,8 @@ const (
 	readCount = 1000
 	// blockFor is how long Redis waits for new entries before it answers that there are none.
 	blockFor = time.Second
+	// heardMax is how old the last answer may be of a server that is there.
+	heardMax = 2 * blockFor
 )
 
 // source reads streams. A goroutine keeps one request in flight ahead of the task, one for each consumer of a group.
@@ -54,6 +57,9 @@ type source struct {
 	// acks are entries of a group, by stream, that the task has processed, in a job without checkpoints.
 	acks  map[string][]string
 	timer *time.Timer
+	// opened is when the source was; heard[i] is how long after that reader i got its last answer, in ns, 0 if it has had none since its connection broke.
+	opened time.Time
+	heard  []atomic.Int64
 }
 
 // answer is what one request brought for one stream; end says that a bounded stream is exhausted. The last one of a request has the reply that the entries are part
@@ -65,8 +71,10 @@ type answer struct {
 	consumer string
 	entries  []entry
 	reply    *reply
-	end      bool
-	err      error
+	// continues says that another answer follows, of the same request or of one for what is pending, whose entries may be older.
+	continues bool
+	end       bool
+	err       error
 }
 
 // entry has names and values in turn, none when it has been deleted.
@@ -80,7 +88,10 @@ type metadata struct {
 	streams               format.StringColumn
 }
 
-var _ op.Source = (*source)(nil)
+var (
+	_ op.Source  = (*source)(nil)
+	_ op.Reacher = (*source)(nil)
+)
 
 func newSource(t *graph.TableSpec) (*source, error) {
 	dec, err := newEntryDecoder(t)
@@ -105,7 +116,7 @@ func newSource(t *graph.TableSpec) (*source, error) {
 }
 
 func (s *source) Open(ctx *op.Context, splits []op.Split) error {
-	s.ctx, s.splits = ctx, splits
+	s.ctx, s.splits, s.opened = ctx, splits, ctx.Clock.Now()
 	s.refuse = format.NewRefuser(ctx, s.table)
 	s.timer = time.NewTimer(time.Hour)
 	s.timer.Stop()
@@ -138,6 +149,7 @@ func (s *source) Open(ctx *op.Context, splits []op.Split) error {
 		return err
 	}
 	s.server = s.client.Options().Addr
+	s.heard = make([]atomic.Int64, readers)
 	s.start(readers)
 	return nil
 }
@@ -151,7 +163,7 @@ func (s *source) start(readers int) {
 	s.cancel = cancel
 	var all sync.WaitGroup
 	for i := range readers {
-		r := &reader{source: s, link: &link{client: s.client}, split: i, pos: make([]string, len(s.splits)), last: make([]string, len(s.splits)), done: make([]bool, len(s.splits))}
+		r := &reader{source: s, link: &link{client: s.client}, heard: &s.heard[i], split: i, pos: make([]string, len(s.splits)), last: make([]string, len(s.splits)), done: make([]bool, len(s.splits))}
 		for k := range s.splits {
 			r.pos[k] = string(s.pos[k])
 		}
@@ -201,12 +213,14 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 	if err := s.ack(ctx); err != nil {
 		return op.Polled{}, err
 	}
+	var waited time.Duration
 	if s.at >= len(s.cur.entries) {
 		if s.allEnded() {
 			return op.Polled{Status: op.End}, nil
 		}
-		got, err := s.next(ctx, wait)
-		if err != nil || !got {
+		var got bool
+		var err error
+		if got, waited, err = s.next(ctx, wait); err != nil || !got {
 			return op.Polled{Status: op.Idle}, err
 		}
 	}
@@ -215,7 +229,7 @@ func (s *source) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op
 		err = s.refuse.Flush()
 	}
 	b.SetRows(rows)
-	p := op.Polled{Status: op.More, Split: s.cur.split}
+	p := op.Polled{Status: op.More, Split: s.cur.split, Continues: s.cur.continues, Waited: waited}
 	if s.cur.end && s.at >= len(s.cur.entries) {
 		s.ended[s.cur.split], p.SplitEnded = true, true
 		if s.allEnded() {
@@ -234,18 +248,37 @@ func (s *source) allEnded() bool {
 	return s.table.Options["scan.bounded.mode"] == "latest-offset"
 }
 
-func (s *source) next(ctx context.Context, wait time.Duration) (bool, error) {
-	s.timer.Reset(wait)
-	defer s.timer.Stop()
+// next takes an answer, and says for how long it has waited for it.
+func (s *source) next(ctx context.Context, wait time.Duration) (got bool, waited time.Duration, err error) {
+	var a answer
 	select {
-	case a := <-s.answers:
-		s.reuse(s.cur.reply)
-		s.cur, s.at = a, 0
-		return true, a.err
-	case <-s.timer.C:
-	case <-ctx.Done():
+	case a = <-s.answers:
+	default:
+		began := s.ctx.Clock.Now()
+		s.timer.Reset(wait)
+		defer s.timer.Stop()
+		select {
+		case a = <-s.answers:
+			waited = s.ctx.Clock.Now().Sub(began)
+		case <-s.timer.C:
+			return false, 0, nil
+		case <-ctx.Done():
+			return false, 0, nil
+		}
 	}
-	return false, nil
+	s.reuse(s.cur.reply)
+	s.cur, s.at = a, 0
+	return true, waited, a.err
+}
+
+// Reaches reports whether the server has answered lately. With nothing new it does each blockFor; a reader whose answer waits for the task asks for none,
+// and what waits is not silence.
+func (s *source) Reaches(split int) bool {
+	if !s.grouped() {
+		split = 0
+	}
+	at := s.heard[split].Load()
+	return at != 0 && s.ctx.Clock.Now().Sub(s.opened)-time.Duration(at) <= heardMax
 }
 
 func (s *source) decode(b *vec.Batch) (rows int, err error) {

@@ -55,6 +55,8 @@ type WatermarkSpec struct {
 	// FallbackMS: when no row has come for so long, the watermark follows the wall clock at this distance, so that the last windows
 	// of a silent source close; 0 never.
 	FallbackMS int64 `json:"fallbackMS,omitempty"`
+	// AwayMS: for so long the silence of a split that cannot be heard, because a connection is down, does not count for IdleMS and FallbackMS.
+	AwayMS int64 `json:"awayMS,omitempty"`
 	// LocalZone says that the column is TIMESTAMP (local wall-clock time): compared with the clock in table.local-time-zone.
 	LocalZone bool `json:"localZone,omitempty"`
 }

@@ -70,6 +70,19 @@ type SourceInfo struct {
 	Splits, Split int
 	// Ended[i] says that split i has no more rows.
 	Ended []bool
+	// Continues[i] says that rows came of split i whose order is known only with the next ones: see Polled.
+	Continues []bool
+	// Listened is for how long the task has asked for rows: a clock that stands still while its process is stopped, or while what is behind the source
+	// takes nothing. What a split has not brought in this time was not there.
+	Listened time.Duration
+	// Away[i] is when split i could not be heard; nil if the source cannot tell.
+	Away []Away
+}
+
+// Away is what is known of the times at which the connection of a split was down.
+type Away struct {
+	// For adds them up since the split's last row, Until is when the last of them ended, or now; both in the time of SourceInfo.Listened.
+	For, Until time.Duration
 }
 
 // Metrics are the counters of one operator in one task. Fields are atomics so that the metrics page reads them at any time.

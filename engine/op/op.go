@@ -103,6 +103,9 @@ type Polled struct {
 	Split int
 	// SplitEnded says that this split has no more rows after this batch.
 	SplitEnded bool
+	// Continues says that older rows of this split may come with the next batches of it, from where these came from: until one that does not continue, no
+	// watermark is made of them.
+	Continues bool
 	// Waited is how long the Poll has waited for rows that it brings: the task was idle then. A source that cannot tell leaves it 0; the whole of a Poll
 	// that ends Idle counts anyway.
 	Waited time.Duration
@@ -120,6 +123,12 @@ type Source interface {
 	// Commit says that everything up to the epoch's Snapshot is durable: acknowledge it outside. Idempotent.
 	Commit(ctx context.Context, epoch stream.Epoch) error
 	Close() error
+}
+
+// Reacher is a Source that knows whether it would hear of new rows of a split, were there any: not while the connection is down, nor before an
+// outside system that was away has answered. Silence of a split that is not reached says nothing. The runtime asks after every Poll.
+type Reacher interface {
+	Reaches(split int) bool
 }
 
 // Sink writes to the outside in two phases. All methods run on the task's goroutine.

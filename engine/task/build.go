@@ -8,6 +8,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/exchange"
 	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -33,6 +34,10 @@ func (t *Task) build() error {
 		t.pollBatch = vec.NewBatch(head.spec.Out)
 		t.sourceInfo.Splits = len(t.cfg.Splits)
 		t.sourceInfo.Ended = make([]bool, len(t.cfg.Splits))
+		t.sourceInfo.Continues = make([]bool, len(t.cfg.Splits))
+		if r, ok := head.source.(op.Reacher); ok {
+			t.reacher, t.sourceInfo.Away = r, make([]op.Away, len(t.cfg.Splits))
+		}
 	}
 	t.merger = exchange.NewMerger(len(t.inputs))
 	t.aligner = checkpoint.NewAligner(len(t.inputs))

@@ -354,14 +354,17 @@ func (t *Task) runSource() error {
 		}
 		t.pollBatch.Reset()
 		t.current = n
+		before := now // of the last poll: what it brought has been worked on since
+		now = t.clock.Now()
+		asked := now
 		p, err := n.source.Poll(t.ctx, t.pollBatch, t.pollWait(now))
 		if err != nil {
 			return n.fail(err)
 		}
 		t.current = nil
-		before := now
 		now = t.clock.Now()
-		t.countIdle(p, now.Sub(before), t.pollBatch.Len())
+		t.countIdle(p, now.Sub(asked), t.pollBatch.Len())
+		t.listen(p, now.Sub(before), t.pollBatch.Len())
 		if err := t.polled(p); err != nil {
 			return err
 		}
@@ -388,6 +391,26 @@ func (t *Task) runSource() error {
 	}
 }
 
+// listenMax is how much of the time from one poll to the next counts as time in which rows would have been heard. Usually it is a few milliseconds; more
+// passes when somebody ahead takes nothing, or when the process was stopped: rows may be there, and were not asked for.
+const listenMax = 100 * time.Millisecond
+
+// listen counts the time to a poll, and for which splits it was in vain.
+func (t *Task) listen(p op.Polled, took time.Duration, rows int) {
+	took = min(took, listenMax)
+	t.sourceInfo.Listened += took
+	for i := range t.sourceInfo.Away {
+		a := &t.sourceInfo.Away[i]
+		if rows > 0 && i == p.Split {
+			a.For = 0
+		}
+		if !t.reacher.Reaches(i) {
+			a.For += took
+			a.Until = t.sourceInfo.Listened
+		}
+	}
+}
+
 // polled passes on what a poll has brought.
 func (t *Task) polled(p op.Polled) error {
 	n := t.nodes[0]
@@ -397,6 +420,9 @@ func (t *Task) polled(p op.Polled) error {
 		}
 		t.sourceInfo.Split = p.Split
 		t.sourceInfo.Ended[p.Split] = t.sourceInfo.Ended[p.Split] || p.SplitEnded
+		if p.Status != op.Idle {
+			t.sourceInfo.Continues[p.Split] = p.Continues
+		}
 	}
 	rows := t.pollBatch.Len()
 	if rows == 0 {

@@ -122,8 +122,10 @@ type Task struct {
 	nextTimer  stream.Time
 	wake       *time.Timer
 	// current is the operator that runs, for whoever recovers a panic.
-	current     *node
-	sourceInfo  op.SourceInfo
+	current    *node
+	sourceInfo op.SourceInfo
+	// reacher is the source, if it is one.
+	reacher     op.Reacher
 	pollBatch   *vec.Batch
 	idleStreak  uint
 	nextLatency time.Time

@@ -127,6 +127,9 @@ func (b *builder) detail(r *rel) string {
 				add(o.name, "%s", ms(o.ms))
 			}
 		}
+		if away := r.wm.AwayMS; away > 0 && away != awayDefaultMS {
+			add("away", "%s", ms(away))
+		}
 	case relAssign, relWindow, relGroup:
 		b.keyedDetail(r, add)
 	case relJoin:

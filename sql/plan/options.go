@@ -20,6 +20,7 @@ var tableOptions = []op.Option{
 	{Key: optIdle, Kind: op.OptionDuration, Only: "source"},
 	{Key: optMaxFuture, Kind: op.OptionDuration, Only: "source"},
 	{Key: optFallback, Kind: op.OptionDuration, Only: "source"},
+	{Key: optAway, Kind: op.OptionDuration, Only: "source"},
 	{Key: optBad, Kind: op.OptionEnum, Enum: []string{"fail", "drop", "dead-letter"}, Default: "drop"},
 	{Key: optBadTable, Only: "source"},
 	{Key: optLate, Default: "drop", Only: "source"},
@@ -32,6 +33,7 @@ const (
 	optIdle      = "scan.watermark.idle-timeout"
 	optMaxFuture = "scan.watermark.max-future"
 	optFallback  = "scan.watermark.fallback"
+	optAway      = "scan.watermark.away-timeout"
 	optBad       = "bad-records"
 	optBadTable  = "bad-records.table"
 	optLate      = "late-records"
@@ -42,10 +44,12 @@ const (
 )
 
 // Defaults of tableOptions. A sensor with a wrong clock is seldom less than a day ahead; half a minute is
-// what someone waits for the last window of a sensor that went quiet.
+// what someone waits for the last window of a sensor that went quiet. A broker's machine that restarts is back within five minutes, with what it
+// has queued.
 const (
 	maxFutureDefaultMS = 24 * 60 * 60 * 1000
 	fallbackMQTTMS     = 30 * 1000
+	awayDefaultMS      = 5 * 60 * 1000
 )
 
 // commonOptions are tableOptions, read.
@@ -53,6 +57,7 @@ type commonOptions struct {
 	idleMS      int64 // -1: not given
 	maxFutureMS int64
 	fallbackMS  int64
+	awayMS      int64
 	badTable    string
 	lateTable   string
 }
@@ -72,12 +77,12 @@ func readCommon(connector string, bounded bool, options map[string]string) commo
 	}
 	c := commonOptions{idleMS: ms(optIdle, -1)}
 	if !bounded {
-		c.maxFutureMS = maxFutureDefaultMS
+		c.maxFutureMS, c.awayMS = maxFutureDefaultMS, awayDefaultMS
 	}
 	if connector == "mqtt" {
 		c.fallbackMS = fallbackMQTTMS
 	}
-	c.maxFutureMS, c.fallbackMS = ms(optMaxFuture, c.maxFutureMS), ms(optFallback, c.fallbackMS)
+	c.maxFutureMS, c.fallbackMS, c.awayMS = ms(optMaxFuture, c.maxFutureMS), ms(optFallback, c.fallbackMS), ms(optAway, c.awayMS)
 	if strings.EqualFold(options[optBad], "dead-letter") {
 		c.badTable = options[optBadTable]
 	}

@@ -227,7 +227,7 @@ func (r *rel) key(id func(*rel) int) string {
 			b.WriteByte('*')
 		}
 	case relWatermark:
-		fmt.Fprintf(&b, "%d %s %d %d %d", r.wm.TimeCol, exprKey(r.wm.Expr), r.wm.IdleMS, r.wm.MaxFutureMS, r.wm.FallbackMS)
+		fmt.Fprintf(&b, "%d %s %d %d %d %d", r.wm.TimeCol, exprKey(r.wm.Expr), r.wm.IdleMS, r.wm.MaxFutureMS, r.wm.FallbackMS, r.wm.AwayMS)
 	case relAssign, relWindow, relGroup:
 		if r.windows != nil {
 			fmt.Fprintf(&b, "%+v", r.windows.Windowing)

@@ -110,7 +110,7 @@ func (p *planner) scanRel(s *scanSpec, ref *parse.Table) *rel {
 		kind: relWatermark, ins: []*rel{r}, cols: cols, where: ref, text: text,
 		wm: &graph.WatermarkSpec{
 			TimeCol: t.rowtime, Expr: t.watermark, IdleMS: s.common.idleMS, MaxFutureMS: s.common.maxFutureMS,
-			FallbackMS: s.common.fallbackMS, LocalZone: cols[t.rowtime].typ.Kind == vec.Timestamp,
+			FallbackMS: s.common.fallbackMS, AwayMS: s.common.awayMS, LocalZone: cols[t.rowtime].typ.Kind == vec.Timestamp,
 		},
 	}
 }

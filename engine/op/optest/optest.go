@@ -293,7 +293,7 @@ func (r *runner) control(t *task, e Event) error {
 		if err := t.fire(e.Time); err != nil {
 			return err
 		}
-		r.clock.MS = e.Time
+		r.setClock(e.Time)
 	case BarrierEvent, FlushEvent:
 		return t.flush()
 	case SplitEvent:

@@ -216,6 +216,12 @@ func (t *task) watermark(wm stream.Time) error {
 	return t.out.EmitWatermark(wm)
 }
 
+// setClock lets time pass, during which the task listens to its source.
+func (r *runner) setClock(to stream.Time) {
+	r.source.Listened += time.Duration(to-r.clock.MS) * time.Millisecond
+	r.clock.MS = to
+}
+
 // fire calls OnTimer until no timer is due at or before until; the clock follows the timers.
 func (t *task) fire(until stream.Time) error {
 	h, ok := t.op.(op.Timer)
@@ -227,7 +233,7 @@ func (t *task) fire(until stream.Time) error {
 		if at > until {
 			return nil
 		}
-		t.run.clock.MS = max(t.run.clock.MS, at)
+		t.run.setClock(max(t.run.clock.MS, at))
 		if err := h.OnTimer(t.run.clock.MS, t.out); err != nil {
 			return fmt.Errorf("timer: %w", err)
 		}

@@ -1,25 +1,31 @@
 package watermark
 
 import (
+	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/stream"
 )
 
 // config is what the tracker needs of graph.WatermarkSpec, in ms; 0 turns a feature off.
 type config struct {
-	idleMS, fallbackMS int64
+	idleMS, fallbackMS, awayMS int64
 }
 
 // split is what is known about one split.
 type split struct {
 	// wm is the largest watermark that its rows have made.
 	wm stream.Time
-	// lastRow is the processing time of its last accepted row; before the first, when the watch over it began.
-	lastRow stream.Time
-	ended   bool
+	// held is what rows have made that may be older than others which are about to come; MinTime for none.
+	held stream.Time
+	// silent is since when its silence counts towards idleness, still since when towards the fallback: its last accepted row, or a later moment at which
+	// it could not be heard. Before the first row, when the watch over it began.
+	silent, still stream.Time
+	// idle and follows are what the last tick made of it.
+	idle, follows bool
+	ended         bool
 }
 
 // tracker merges the watermarks of a task's splits: the minimum over those that are neither idle nor ended. It is a pure state machine: times come in
-// as arguments, and what to emit is returned.
+// as arguments, and what to emit is returned. They are those of op.SourceInfo.Listened, in ms: silence is what a task that listened has not heard.
 type tracker struct {
 	cfg    config
 	splits []split
@@ -50,7 +56,7 @@ func newTracker(cfg config, splits int, now stream.Time) *tracker {
 // grow makes room for splits that were not known at Open.
 func (t *tracker) grow(n int, now stream.Time) {
 	for len(t.splits) < n {
-		t.splits = append(t.splits, split{wm: stream.MinTime, lastRow: now})
+		t.splits = append(t.splits, split{wm: stream.MinTime, held: stream.MinTime, silent: now, still: now})
 	}
 }
 
@@ -60,18 +66,49 @@ func (t *tracker) rows(s int, now stream.Time) (wasIdle bool) {
 		t.sawRow = true
 		// silence is measured from the first row on, for all splits: none is behind yet
 		for i := range t.splits {
-			t.splits[i].lastRow = now
+			t.splits[i].heard(now)
 		}
 	}
-	t.splits[s].lastRow = now
+	t.splits[s].heard(now)
 	wasIdle = t.idle
 	t.idle = false
 	return wasIdle
 }
 
-// raise notes a watermark that rows of a split have made.
+func (s *split) heard(now stream.Time) {
+	s.silent, s.still, s.idle, s.follows = now, now, false, false
+}
+
+// setAway notes when splits could not be heard. Their silence counts anew from then on: what has collected meanwhile is still to come. What was idle before
+// stays so, and nobody waits for ever.
+func (t *tracker) setAway(away []op.Away) {
+	for i := range min(len(away), len(t.splits)) {
+		a, s := &away[i], &t.splits[i]
+		if a.For.Milliseconds() > t.cfg.awayMS {
+			continue
+		}
+		until := a.Until.Milliseconds()
+		if !s.idle {
+			s.silent = max(s.silent, until)
+		}
+		if !s.follows {
+			s.still = max(s.still, until)
+		}
+	}
+}
+
+// raise notes a watermark that rows of a split have made. It is held until release.
 func (t *tracker) raise(s int, wm stream.Time) {
-	t.splits[s].wm = max(t.splits[s].wm, wm)
+	t.splits[s].held = max(t.splits[s].held, wm)
+}
+
+// release lets watermarks count of splits that do not continue.
+func (t *tracker) release(continues []bool) {
+	for i := range t.splits {
+		if s := &t.splits[i]; i >= len(continues) || !continues[i] {
+			s.wm, s.held = max(s.wm, s.held), stream.MinTime
+		}
+	}
 }
 
 // setEnded notes which splits have ended.
@@ -86,17 +123,17 @@ func (t *tracker) idleAt(s *split) stream.Time {
 	if t.cfg.idleMS <= 0 {
 		return stream.MaxTime
 	}
-	return s.lastRow + t.cfg.idleMS
+	return s.silent + t.cfg.idleMS
 }
 
 func (t *tracker) fallbackAt(s *split) stream.Time {
 	if t.cfg.fallbackMS <= 0 || !t.sawRow {
 		return stream.MaxTime
 	}
-	return s.lastRow + t.cfg.fallbackMS
+	return s.still + t.cfg.fallbackMS
 }
 
-// tick merges the splits as of now. wallNow is now in the time of the rows: the same, or local wall-clock time.
+// tick merges the splits as of now. wallNow is the time of day in the time of the rows: since the epoch, or local wall-clock time.
 func (t *tracker) tick(now, wallNow stream.Time) action {
 	t.ticked = now
 	low, live, active := stream.MaxTime, 0, 0
@@ -109,11 +146,12 @@ func (t *tracker) tick(now, wallNow stream.Time) action {
 		}
 		live++
 		wm := s.wm
-		if now >= t.fallbackAt(s) {
+		s.idle, s.follows = now >= t.idleAt(s), now >= t.fallbackAt(s)
+		if s.follows {
 			wm = max(wm, wallNow-t.cfg.fallbackMS)
 			follows = true
 		}
-		if now < t.idleAt(s) {
+		if !s.idle {
 			active++
 			low = min(low, wm)
 		} else {

@@ -29,6 +29,8 @@ type Op struct {
 	ctx     *op.Context
 	program *expr.Program
 	track   *tracker
+	// tickedAt is the time of day at the last tick.
+	tickedAt stream.Time
 	// zone is the offset of table.local-time-zone at [zoneFrom, zoneTo).
 	zoneFrom, zoneTo, zoneOffset stream.Time
 	view                         *vec.Batch
@@ -79,7 +81,8 @@ func (o *Op) Open(ctx *op.Context) error {
 	if ctx.Source != nil {
 		splits = ctx.Source.Splits
 	}
-	o.track = newTracker(config{o.spec.IdleMS, o.spec.FallbackMS}, splits, o.now())
+	o.tickedAt = o.now()
+	o.track = newTracker(config{o.spec.IdleMS, o.spec.FallbackMS, o.spec.AwayMS}, splits, o.listened(o.tickedAt))
 	o.view = vec.NewBatch(o.in)
 	if rises(o.spec.Expr, o.spec.TimeCol) {
 		o.last = vec.NewBatch(o.in)
@@ -101,6 +104,14 @@ func (o *Op) Open(ctx *op.Context) error {
 }
 
 func (o *Op) now() stream.Time { return o.ctx.Clock.Now().UnixMilli() }
+
+// listened is the time by which silence is measured, in ms.
+func (o *Op) listened(now stream.Time) stream.Time {
+	if o.ctx.Source == nil {
+		return now
+	}
+	return o.ctx.Source.Listened.Milliseconds()
+}
 
 // splits is how many splits there are when rows have come.
 func (o *Op) splits() int {
@@ -137,7 +148,8 @@ func (o *Op) Process(_ int, b *vec.Batch, out op.Output) error {
 	if o.ctx.Source != nil {
 		s = o.ctx.Source.Split
 	}
-	o.track.grow(o.splits(), now)
+	listened := o.listened(now)
+	o.track.grow(o.splits(), listened)
 	o.view.ViewOf(b)
 	if err := o.refuse(now); err != nil {
 		return err
@@ -147,7 +159,7 @@ func (o *Op) Process(_ int, b *vec.Batch, out op.Output) error {
 		if err != nil {
 			return err
 		}
-		if o.track.rows(s, now) {
+		if o.track.rows(s, listened) {
 			if err := emitIdle(out, false); err != nil {
 				return err
 			}
@@ -296,8 +308,13 @@ func (o *Op) Flush(out op.Output) error {
 func (o *Op) tick(now stream.Time, out op.Output) error {
 	if o.ctx.Source != nil {
 		o.track.setEnded(o.ctx.Source.Ended)
+		o.track.setAway(o.ctx.Source.Away)
+		o.track.release(o.ctx.Source.Continues)
+	} else {
+		o.track.release(nil)
 	}
-	a := o.track.tick(now, o.wall(now))
+	o.tickedAt = now
+	a := o.track.tick(o.listened(now), o.wall(now))
 	if a.active {
 		if err := emitIdle(out, false); err != nil {
 			return err
@@ -339,11 +356,20 @@ func (o *Op) NextTimer() stream.Time {
 	if o.ctx.Source != nil {
 		for i, e := range o.ctx.Source.Ended {
 			if i < len(o.track.splits) && e != o.track.splits[i].ended {
-				return o.track.ticked // a split has ended: merge at once
+				return o.tickedAt // a split has ended: merge at once
+			}
+		}
+		for i, c := range o.ctx.Source.Continues {
+			if i < len(o.track.splits) && !c && o.track.splits[i].held != stream.MinTime {
+				return o.tickedAt // what followed had no rows
 			}
 		}
 	}
-	return o.track.next()
+	next := o.track.next()
+	if next == stream.MaxTime {
+		return next
+	}
+	return o.tickedAt + next - o.track.ticked // or later, if the task listens less
 }
 
 // OnTimer merges the splits anew.
