@@ -40,7 +40,10 @@ func (jm *JobManager) writeStandby(w http.ResponseWriter) bool {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	fmt.Fprintf(w, `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="5"><title>Bramble</title><style>body{font:16px system-ui,sans-serif;margin:2rem;color-scheme:light dark}</style></head>
-<body><h1>Bramble %s</h1><p>%s</p></body></html>`, html.EscapeString(jm.cfg.Version), text)
+<link rel="icon" href="icon.svg"><title>Bramble</title><style>body{font:16px system-ui,sans-serif;margin:2rem}:root{color-scheme:light dark}</style></head>
+<body><main><h1>Bramble %s</h1><p>%s</p></main><script>
+const ask = () => fetch("").then((r) => r.text()).then((t) => t.includes(document.querySelector("p").innerHTML) || location.reload(), () => 0)
+setInterval(ask, 3000)
+</script></body></html>`, html.EscapeString(jm.cfg.Version), text)
 	return true
 }
