@@ -227,6 +227,9 @@ func (f *File) Open(ctx context.Context, name string, offset, length int64) (io.
 	if st, err := r.Stat(); err != nil || st.IsDir() {
 		return nil, fmt.Errorf("open %s: %w", name, errors.Join(ErrNotExist, err, r.Close()))
 	}
+	if isFresh(ctx) {
+		uncache(r, offset, max(length, 0))
+	}
 	if offset > 0 {
 		if _, err := r.Seek(offset, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("open %s: %w", name, errors.Join(err, r.Close()))

@@ -77,6 +77,8 @@ type restorePlan struct {
 	// operators has an assignment for each task, by operator.
 	operators map[string][]checkpoint.Assignment
 	bytes     int64
+	// incomplete: storage lacks some of its files, and had nothing better.
+	incomplete bool
 }
 
 // checkpointConfig reads a job's options.
@@ -291,7 +293,14 @@ func (jm *JobManager) findRestore(ctx context.Context, s *ckptstore.Store, want 
 	if err != nil {
 		return nil, err
 	}
-	return planRestore(m, g)
+	p, err := planRestore(m, g)
+	if err != nil {
+		return nil, err
+	}
+	if p.incomplete = found.LastResort; p.incomplete {
+		jm.cfg.Log.Error("no checkpoint in storage is whole: the newest is tried, as taskmanagers may still have the files that it lacks", "epoch", m.Epoch)
+	}
+	return p, nil
 }
 
 // planRestore deals what a checkpoint holds out to the tasks of a job.

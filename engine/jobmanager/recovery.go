@@ -148,7 +148,10 @@ func (jm *JobManager) recovered(ctx context.Context, e ckptstore.Entry) (*runnin
 	k.coord, k.restore = checkpoint.NewCoordinator(k.cfg, found.Manifests, used), nil
 	for _, s := range found.Skipped {
 		jm.cfg.Log.Warn("checkpoint cannot be used", "job_id", e.JobID, "epoch", s.Epoch, "error", s.Err)
-		k.damaged[s.Epoch] = true
+		// What is tried all the same has not failed yet.
+		if !slices.ContainsFunc(found.Manifests, func(m *checkpoint.Manifest) bool { return m.Epoch == s.Epoch }) {
+			k.damaged[s.Epoch] = true
+		}
 	}
 	r.savepoint, r.submittedAt, r.unlisted = e.Savepoint, e.SubmittedMS, true
 	r.machine.Recover(jm.now().UnixMilli(), int(e.Attempt), recoveredReason)
@@ -263,9 +266,11 @@ func (jm *JobManager) findAttempt(ctx context.Context, k *checkpoints, want *che
 		return nil, nil, err
 	}
 	// Nothing of the job runs now: whatever no manifest lists is of attempts that were cut short. And whoever leads next knows what this attempt
-	// goes on from, so that nothing of a former leader that appears only now will be missed.
-	if _, gcErr := k.store.Clean(ctx, jm.leader, *entry.Base); gcErr != nil {
-		jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", entry.JobID, "error", jm.fence(gcErr))
+	// goes on from, so that nothing of a former leader that appears only now will be missed. Beside what is not whole nothing is removed: it may be all there is.
+	if plan == nil || !plan.incomplete {
+		if _, gcErr := k.store.Clean(ctx, jm.leader, *entry.Base); gcErr != nil {
+			jm.cfg.Log.Warn("orphans in checkpoint storage not removed", "job_id", entry.JobID, "error", jm.fence(gcErr))
+		}
 	}
 	if list {
 		splits, failure := jm.listSplits(ctx, g)

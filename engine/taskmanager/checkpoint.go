@@ -55,6 +55,8 @@ type durables struct {
 	own     bool
 	epoch   stream.Epoch
 	aborted atomic.Uint64
+	// present is what storage had when the tasks of the attempt began to share files.
+	present present
 	mu      struct {
 		sync.Mutex
 		triggers map[stream.Epoch]*pb.TriggerCheckpoint
@@ -313,6 +315,9 @@ func (x *executor) save(t *taskRun, s *task.Snapshot) (*pb.CheckpointAck, error)
 		return nil, errors.New("it was given up")
 	}
 	began := x.tm.cfg.Clock.Now()
+	if err := t.sized(x); err != nil && j.ctx.Err() == nil {
+		x.tm.cfg.Log.Warn("checkpoint storage is not asked what it has of the restored state", "job_id", j.key.id, "task", t.task.Name(), "error", err)
+	}
 	parts := t.parts(s)
 	used := map[string]checkpoint.File{}
 	for i := range parts {
@@ -329,6 +334,7 @@ func (x *executor) save(t *taskRun, s *task.Snapshot) (*pb.CheckpointAck, error)
 	}
 	if !m.Savepoint { // its files are its own
 		t.known = used
+		t.mended(x)
 	}
 	data, err := json.Marshal(parts)
 	if err != nil {
@@ -399,7 +405,9 @@ func (t *taskRun) saveStore(e stream.Epoch, m *pb.TriggerCheckpoint, st state.Sn
 		}
 		newBytes += f.SizeBytes
 		g.Go(func() (err error) {
-			files[i], err = put(ctx, f)
+			if files[i], err = put(ctx, f); err == nil {
+				err = t.unchanged(files[i])
+			}
 			return err
 		})
 	}

@@ -60,6 +60,9 @@ type jobRun struct {
 	durables *durables
 	// fromLocal: files of checkpoints are kept here, and used at a restart.
 	fromLocal bool
+	// verifyEvery and verifyRate are settings'.
+	verifyEvery time.Duration
+	verifyRate  int64
 }
 
 // taskRun is a task of it.
@@ -79,6 +82,10 @@ type taskRun struct {
 	downloads map[string][]download
 	// known are files that storage has, by the name that snapshots list. Uploads own it.
 	known map[string]checkpoint.File
+	// again are files that storage has lost or damaged, as they should be: the next snapshot that has them uploads them once more. Uploads own it.
+	again map[string]checkpoint.File
+	// listed: the sizes of what is restored have been compared. Uploads own it.
+	listed bool
 }
 
 // errCancelled is the cause of the end of tasks that were told to stop.
@@ -162,6 +169,7 @@ func (x *executor) build(d *pb.Deploy) (*jobRun, *pb.TaskFailure) {
 	if j.durables, err = x.durablesOf(d); err != nil {
 		return nil, &pb.TaskFailure{Message: err.Error()}
 	}
+	j.verifyEvery, j.verifyRate = settings.verifyEvery, settings.verifyRate
 	if j.fromLocal = settings.fromLocal && d.CheckpointDir != ""; j.fromLocal {
 		x.tm.local.open(j.key.id)
 	}
@@ -196,7 +204,7 @@ func (x *executor) buildTask(j *jobRun, d *pb.Deploy, dt *pb.DeployTask, s setti
 	}
 	tm := x.tm
 	t := &taskRun{
-		job: j, id: dt.Task, vertex: j.graph.Vertices[vertex], downloads: map[string][]download{}, known: map[string]checkpoint.File{},
+		job: j, id: dt.Task, vertex: j.graph.Vertices[vertex], downloads: map[string][]download{}, known: map[string]checkpoint.File{}, again: map[string]checkpoint.File{},
 		commands: lane{wg: &tm.lanes}, uploads: lane{wg: &tm.lanes},
 	}
 	var splits []op.Split
@@ -276,6 +284,9 @@ func (x *executor) start(k jobKey) {
 			j.live.Add(-1)
 			x.box.wake()
 		})
+	}
+	if j.durables.store != nil && j.verifyEvery > 0 {
+		x.tm.lanes.Go(func() { x.verifying(j) })
 	}
 }
 

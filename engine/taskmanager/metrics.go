@@ -33,6 +33,8 @@ var (
 	descBad           = desc("bramble_task_bad_records_total", "Records that could not be understood or were refused.")
 	descLatency       = desc("bramble_task_latency_seconds", "Time from a source to the operator, by latency markers.")
 	descStateBytes    = desc("bramble_state_bytes", "Size of the operator's state.")
+	descVerified      = prometheus.NewDesc("bramble_state_verified_bytes_total", "State in checkpoint storage that was read back to see whether it is still what was written.", []string{"taskmanager"}, nil)
+	descDamaged       = prometheus.NewDesc("bramble_state_damaged_files_total", "Files in checkpoint storage that were lost or damaged, and uploaded again.", []string{"taskmanager"}, nil)
 	descRestored      = prometheus.NewDesc("bramble_restored_bytes_total", "State that tasks began with: local was still here, remote came from checkpoint storage.", []string{"from", "taskmanager"}, nil)
 	descStateKeys     = desc("bramble_state_keys", "Keys in the operator's state.")
 )
@@ -225,6 +227,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for from, n := range map[string]int64{"local": c.tm.restoredLocal.Load(), "remote": c.tm.restoredRemote.Load()} {
 		ch <- prometheus.MustNewConstMetric(descRestored, prometheus.CounterValue, float64(n), from, id)
 	}
+	ch <- prometheus.MustNewConstMetric(descVerified, prometheus.CounterValue, float64(c.tm.verifiedBytes.Load()), id)
+	ch <- prometheus.MustNewConstMetric(descDamaged, prometheus.CounterValue, float64(c.tm.damagedFiles.Load()), id)
 	if c.tm.cfg.FlinkNames {
 		collectFlinkProcess(ch, now, host, id)
 	}

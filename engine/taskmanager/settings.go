@@ -16,7 +16,20 @@ type settings struct {
 	bufferTimeout time.Duration
 	// fromLocal: what is still here of the last checkpoint is not downloaded.
 	fromLocal bool
+	// verifyEvery is how often what storage holds of running tasks is read back, 0 for never; verifyRate is how fast, in bytes a second.
+	verifyEvery time.Duration
+	verifyRate  int64
 }
+
+// Keys and defaults of reading back. An hour of 1 MiB/s is 3.6 GB: a network or a disk that state of that size is on bears it.
+const (
+	keyVerifyEvery     = "execution.checkpointing.verification.interval"
+	keyVerifyRate      = "execution.checkpointing.verification.bytes-per-second"
+	defaultVerifyEvery = time.Hour
+	defaultVerifyRate  = 1 << 20
+	// verifyRateLeast keeps a part of a file from taking longer than anybody waits.
+	verifyRateLeast = 1 << 10
+)
 
 func settingsOf(g *graph.JobGraph) (settings, error) {
 	s := settings{location: time.UTC} // not the machine's: tasks of one job run on several
@@ -35,6 +48,9 @@ func settingsOf(g *graph.JobGraph) (settings, error) {
 		}
 		s.fromLocal = v
 	}
+	if err := s.verification(g.Config); err != nil {
+		return s, err
+	}
 	for _, key := range []string{"execution.buffer-timeout.interval", "execution.buffer-timeout"} {
 		text := g.Config[key]
 		if text == "" {
@@ -50,4 +66,23 @@ func settingsOf(g *graph.JobGraph) (settings, error) {
 		break
 	}
 	return s, nil
+}
+
+func (s *settings) verification(config map[string]string) error {
+	s.verifyEvery, s.verifyRate = defaultVerifyEvery, defaultVerifyRate
+	if text := config[keyVerifyEvery]; text != "" {
+		d, err := duration.Parse(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", keyVerifyEvery, err)
+		}
+		s.verifyEvery = d
+	}
+	if text := strings.TrimSpace(config[keyVerifyRate]); text != "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < verifyRateLeast {
+			return fmt.Errorf("%s: %q is not a number from %d on", keyVerifyRate, text, verifyRateLeast)
+		}
+		s.verifyRate = n
+	}
+	return nil
 }

@@ -87,7 +87,9 @@ type TaskManager struct {
 	local  *localState
 	// restoredLocal and restoredRemote count bytes of state that restarts have found here, and have downloaded.
 	restoredLocal, restoredRemote atomic.Int64
-	mu                            struct {
+	// verifiedBytes is what has been read back of checkpoint storage, damagedFiles how many files there were not what was written.
+	verifiedBytes, damagedFiles atomic.Int64
+	mu                          struct {
 		sync.Mutex
 		id    string
 		tasks map[*taskRun]struct{}

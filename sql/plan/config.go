@@ -37,6 +37,8 @@ var configKeys = []op.Option{
 		Enum: []string{"RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"},
 	},
 	{Key: "execution.checkpointing.checkpoints-after-tasks-finish", Kind: op.OptionBool},
+	{Key: "execution.checkpointing.verification.interval", Kind: op.OptionDuration},
+	{Key: "execution.checkpointing.verification.bytes-per-second", Kind: op.OptionInt},
 	{Key: "execution.state-recovery.from-local", Kind: op.OptionBool},
 	{Key: "restart-strategy"},
 	{

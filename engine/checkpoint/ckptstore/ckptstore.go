@@ -150,12 +150,15 @@ type Skipped struct {
 
 // Found is what storage has of a job.
 type Found struct {
-	// Manifests are the usable ones, the newest first. All their files were there, of the right size.
+	// Manifests are the usable ones, the newest first. All their files were there, of the right size, but for LastResort.
 	Manifests []*checkpoint.Manifest
 	// Skipped are torn, damaged, of an unknown version, or lack files.
 	Skipped []Skipped
 	// Used is the highest epoch that anything has been written for.
 	Used stream.Epoch
+	// LastResort says that not one checkpoint was whole, and that Manifests are those that lack files or have some of the wrong size: taskmanagers may still
+	// have what is missing. They are in Skipped, too. Nothing is to be cleaned up beside them.
+	LastResort bool
 }
 
 // Latest is the manifest to restore from, or ErrNone. An error other than that says that there are some, but that none can be used.
@@ -176,19 +179,23 @@ func (s *Store) Find(ctx context.Context) (*Found, error) {
 		return nil, err
 	}
 	f := &Found{Used: l.used}
+	var incomplete []*checkpoint.Manifest
 	for _, e := range l.manifests {
 		m, err := s.Load(ctx, e)
 		if err == nil {
-			err = l.complete(m)
-		}
-		if err == nil {
-			f.Manifests = append(f.Manifests, m)
-			continue
+			if err = l.complete(m); err == nil {
+				f.Manifests = append(f.Manifests, m)
+				continue
+			}
+			incomplete = append(incomplete, m)
 		}
 		if !unusable(err) {
 			return nil, fmt.Errorf("find checkpoints of job %s: %w", s.job, err)
 		}
 		f.Skipped = append(f.Skipped, Skipped{e, err})
+	}
+	if len(f.Manifests) == 0 && len(incomplete) > 0 {
+		f.Manifests, f.LastResort = incomplete, true
 	}
 	slices.SortFunc(f.Manifests, func(a, b *checkpoint.Manifest) int {
 		if a.Newer(b) {
