@@ -208,7 +208,7 @@ func mqttRound(ctx context.Context, c config, dir string, read reader) (measured
 		return measured{}, err
 	}
 	defer stop()
-	before, err := usageOf(broker.cmd.Process.Pid)
+	before, err := usageOf(broker.Cmd.Process.Pid)
 	if err != nil {
 		return measured{}, err
 	}
@@ -220,7 +220,7 @@ func mqttRound(ctx context.Context, c config, dir string, read reader) (measured
 	if err := errors.Join(err, <-published); err != nil {
 		return m, err
 	}
-	after, err := usageOf(broker.cmd.Process.Pid)
+	after, err := usageOf(broker.Cmd.Process.Pid)
 	m.rate = float64(c.messages-m.lost) / took.Seconds()
 	m.brokerMicros = float64((after.cpu - before.cpu).Microseconds()) / float64(c.messages)
 	return m, err
@@ -287,7 +287,7 @@ func awaitSubscribed(ctx context.Context, cl *cluster) error {
 
 // drain waits until the engine has taken all messages, or no more come.
 func drain(ctx context.Context, cl *cluster, messages int64) (measured, error) {
-	before, err := usageOf(cl.tm.cmd.Process.Pid)
+	before, err := usageOf(cl.tm.Cmd.Process.Pid)
 	if err != nil {
 		return measured{}, err
 	}
@@ -300,7 +300,7 @@ func drain(ctx context.Context, cl *cluster, messages int64) (measured, error) {
 		}
 		return int64(n) >= messages || taken > 0 && time.Since(last) > stalled
 	})
-	after, uerr := usageOf(cl.tm.cmd.Process.Pid)
+	after, uerr := usageOf(cl.tm.Cmd.Process.Pid)
 	return measured{
 		lost: messages - int64(taken), cpuMicros: float64((after.cpu - before.cpu).Microseconds()) / max(taken, 1), rssBytes: after.peakBytes,
 	}, errors.Join(err, uerr)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bramble-stream/bramble/internal/child"
 )
 
 // build builds the programs as they are released, and the one that profiles if it is asked for.
@@ -35,9 +37,8 @@ func build(ctx context.Context, c config) error {
 
 // process is a program of a run; stop ends it and waits.
 type process struct {
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
+	*child.Process
+	log string
 }
 
 func startProcess(dir, name string, args ...string) (*process, error) {
@@ -45,32 +46,15 @@ func startProcess(dir, name string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: run scripts/test-deps", err)
 	}
-	p := &process{cmd: exec.Command(path, args...), log: filepath.Join(dir, fmt.Sprintf("%s-%d.log", filepath.Base(name), time.Now().UnixNano())), done: make(chan struct{})}
-	f, err := os.Create(p.log)
+	log := filepath.Join(dir, fmt.Sprintf("%s-%d.log", filepath.Base(name), time.Now().UnixNano()))
+	p, err := child.StartInto(log, exec.Command(path, args...))
 	if err != nil {
 		return nil, err
 	}
-	p.cmd.Stdout, p.cmd.Stderr = f, f
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended shows in what is measured
-		_ = f.Close()
-	}()
-	return p, nil
+	return &process{p, log}, nil
 }
 
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
-	select {
-	case <-p.done:
-	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
+func (p *process) stop() { p.End(os.Interrupt, 10*time.Second) }
 
 // freePort returns a port that was free a moment ago.
 func freePort() (int, error) {

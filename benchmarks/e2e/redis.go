@@ -123,7 +123,7 @@ func idleSuite(ctx context.Context, c config, dir string) ([]result, error) {
 	}
 	var out []result
 	for name, p := range map[string]*process{"jobmanager": cl.jm, "taskmanager": cl.tm} {
-		u, err := usageOf(p.cmd.Process.Pid)
+		u, err := usageOf(p.Cmd.Process.Pid)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func keysSuite(ctx context.Context, c config, dir string) ([]result, error) {
 		return nil, err
 	}
 	took := time.Since(began)
-	u, err := usageOf(cl.tm.cmd.Process.Pid)
+	u, err := usageOf(cl.tm.Cmd.Process.Pid)
 	return []result{
 		{"keys", "5 M keys in one window, 256 MiB", took.Seconds(), "s", ""},
 		{"keys", "taskmanager, peak memory", float64(u.peakBytes) / (1 << 20), "MiB", "aim: 256 or less"},

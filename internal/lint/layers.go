@@ -109,7 +109,9 @@ var layers = []layer{
 	{"internal/civil", nil},
 	{"internal/duration", nil},
 	{"internal/lint", nil},
-	{"internal/testenv", nil},
+	{"internal/testenv", []string{"internal/child"}},
+	// Programs that end with who starts them.
+	{"internal/child", nil},
 	// A network in memory, for whole processes in virtual time.
 	{"internal/memnet", nil},
 	// What the demo plays around a cluster: a house, a broker, a view of the results.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bramble-stream/bramble/internal/child"
 )
 
 const (
@@ -43,8 +45,7 @@ type Server struct {
 	// schemes are those of URL without and with TLS.
 	schemes [2]string
 
-	cmd  *exec.Cmd     // nil: not running
-	done chan struct{} // closed when cmd has ended
+	process *child.Process // nil: not running
 }
 
 // start brings a new server up and ties its end to the test's.
@@ -82,23 +83,13 @@ func (s *Server) mustLaunch() {
 func (s *Server) launch() error {
 	s.t.Helper()
 	path, args := s.command(s)
-	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close() //nolint:errcheck // the process has its own descriptor of it
 	cmd := exec.Command(path, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	cmd.SysProcAttr = dieWithParent()
-	if err := cmd.Start(); err != nil {
+	cmd.Dir = s.dir
+	var err error
+	if s.process, err = child.StartInto(s.logFile(), cmd); err != nil {
+		s.process = nil
 		return err
 	}
-	done := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // how it ended is in its log and told by who ended it
-		close(done)
-	}()
-	s.cmd, s.done = cmd, done
 	if err := s.awaitReady(); err != nil {
 		s.end(syscall.SIGKILL)
 		return fmt.Errorf("%w; it says:\n%s", err, s.logTail())
@@ -117,8 +108,8 @@ func (s *Server) awaitReady() error {
 			return s.stillOurs()
 		}
 		select {
-		case <-s.done:
-			return fmt.Errorf("ended at once: %s", s.cmd.ProcessState)
+		case <-s.process.Done():
+			return fmt.Errorf("ended at once: %s", s.process.Cmd.ProcessState)
 		case <-deadline.C:
 			return fmt.Errorf("no answer within %v: %w", startTimeout, err)
 		case <-poll.C:
@@ -129,12 +120,10 @@ func (s *Server) awaitReady() error {
 // stillOurs catches the case that what answered is somebody else on the same port, while
 // our process has ended because the port was taken.
 func (s *Server) stillOurs() error {
-	select {
-	case <-s.done:
-		return fmt.Errorf("ended at once: %s", s.cmd.ProcessState)
-	default:
-		return nil
+	if s.process.Ended() {
+		return fmt.Errorf("ended at once: %s", s.process.Cmd.ProcessState)
 	}
+	return nil
 }
 
 // Port returns the port the server listens on.
@@ -201,33 +190,24 @@ func (s *Server) Restart() {
 
 func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if s.cmd == nil {
+	if s.process == nil {
 		s.t.Fatalf("%s is not running", s.kind)
 	}
-	if err := s.cmd.Process.Signal(sig); err != nil {
+	if err := s.process.Cmd.Process.Signal(sig); err != nil {
 		s.t.Fatalf("%s: signal %v: %v", s.kind, sig, err)
 	}
 }
 
 func (s *Server) end(sig syscall.Signal) {
 	s.t.Helper()
-	if s.cmd == nil {
+	if s.process == nil {
 		return
 	}
-	// A suspended process does not see SIGTERM until it is woken. Errors mean that it has
-	// ended already, which is what is wanted.
-	_ = s.cmd.Process.Signal(syscall.SIGCONT)
-	_ = s.cmd.Process.Signal(sig)
-	deadline := time.NewTimer(stopTimeout)
-	defer deadline.Stop()
-	select {
-	case <-s.done:
-	case <-deadline.C:
-		_ = s.cmd.Process.Kill()
-		<-s.done
+	s.process.Signal(syscall.SIGCONT) // one that is suspended does not see SIGTERM until it is woken
+	if !s.process.End(sig, stopTimeout) {
 		s.t.Errorf("%s did not end within %v of signal %v", s.kind, stopTimeout, sig)
 	}
-	s.cmd = nil
+	s.process = nil
 }
 
 func (s *Server) cleanup() {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bramble-stream/bramble/internal/child"
 	"github.com/bramble-stream/bramble/internal/testenv"
 )
 
@@ -33,10 +34,9 @@ const (
 
 // process is a running program of ours. Its output goes to a file.
 type process struct {
+	*child.Process
 	t    *testing.T
 	name string
-	cmd  *exec.Cmd
-	done chan struct{}
 }
 
 func start(t *testing.T, dir, name, bin string, args ...string) *process {
@@ -48,50 +48,18 @@ func start(t *testing.T, dir, name, bin string, args ...string) *process {
 func startIn(t *testing.T, enter []string, dir, name, bin string, args ...string) *process {
 	t.Helper()
 	args = append(append(slices.Clone(enter), testenv.Bin(t, bin)), args...)
-	out, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	started, err := child.StartInto(filepath.Join(dir, name+".log"), exec.Command(args[0], args[1:]...))
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	p := &process{t: t, name: name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is in ProcessState
-	}()
+	p := &process{Process: started, t: t, name: name}
 	t.Cleanup(func() {
-		p.signal(syscall.SIGCONT)
-		p.signal(syscall.SIGTERM)
-		select {
-		case <-p.done:
-		case <-time.After(20 * time.Second):
+		p.Signal(syscall.SIGCONT)
+		if !p.End(syscall.SIGTERM, 20*time.Second) {
 			t.Errorf("%s did not stop on SIGTERM within 20s", name)
-			p.signal(syscall.SIGKILL)
-			<-p.done
 		}
 	})
 	return p
-}
-
-func (p *process) signal(s syscall.Signal) {
-	select {
-	case <-p.done:
-	default:
-		_ = p.cmd.Process.Signal(s) // it may have ended just now
-	}
-}
-
-// ended says whether the process is no more.
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // manager is a taskmanager; what its peers send it comes through the proxy, unless it has a machine of its own.
@@ -182,8 +150,8 @@ func (c *cluster) addManager() {
 // kill ends the i-th taskmanager without a word.
 func (c *cluster) kill(i int) string {
 	m := c.managers[i]
-	m.signal(syscall.SIGKILL)
-	<-m.done
+	m.Signal(syscall.SIGKILL)
+	<-m.Done()
 	c.managers = append(c.managers[:i:i], c.managers[i+1:]...)
 	if m.machine != nil {
 		m.machine.used = false
@@ -233,8 +201,8 @@ func (c *cluster) await(what string, ok func() bool) {
 		}
 		c.watchJobManagers(what)
 		for _, m := range c.managers {
-			if m.ended() {
-				c.t.Fatalf("%s ended by itself: %s", m.name, m.cmd.ProcessState)
+			if m.Ended() {
+				c.t.Fatalf("%s ended by itself: %s", m.name, m.Cmd.ProcessState)
 			}
 		}
 		<-tick.C

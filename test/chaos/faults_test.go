@@ -91,8 +91,8 @@ func (r *chaos) freeze() string {
 	}
 	d := 3500*time.Millisecond + r.upTo(3*time.Second)
 	m := r.managers[r.pick()]
-	m.signal(syscall.SIGSTOP)
-	r.later(d, func() { m.signal(syscall.SIGCONT) })
+	m.Signal(syscall.SIGSTOP)
+	r.later(d, func() { m.Signal(syscall.SIGCONT) })
 	return fmt.Sprintf(" %s for %s", m.name, d)
 }
 

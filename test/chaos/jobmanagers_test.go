@@ -77,11 +77,11 @@ func (c *cluster) leader() int {
 func (c *cluster) watchJobManagers(what string) {
 	c.t.Helper()
 	for i, jm := range c.jobmanagers {
-		if jm.process == nil || jm.away || !jm.ended() {
+		if jm.process == nil || jm.away || !jm.Ended() {
 			continue
 		}
-		if len(c.jobmanagers) == 1 || jm.cmd.ProcessState.ExitCode() != 1 {
-			c.t.Fatalf("%s ended while waiting for %s: %s", jm.name, what, jm.cmd.ProcessState)
+		if len(c.jobmanagers) == 1 || jm.Cmd.ProcessState.ExitCode() != 1 {
+			c.t.Fatalf("%s ended while waiting for %s: %s", jm.name, what, jm.Cmd.ProcessState)
 		}
 		c.logf("%s has been superseded", jm.name)
 		jm.away = true
@@ -130,8 +130,8 @@ func (r *chaos) killJobManager() string {
 		d += 10 * time.Second // long enough for the standby to notice
 	}
 	jm.away = true
-	jm.signal(syscall.SIGKILL)
-	<-jm.done
+	jm.Signal(syscall.SIGKILL)
+	<-jm.Done()
 	r.later(d, func() { r.startJobManager(i) })
 	return fmt.Sprintf(" %s%s, again in %s", jm.name, role, d)
 }
@@ -150,9 +150,9 @@ func (r *chaos) freezeJobManager() string {
 	}
 	p := jm.process
 	jm.frozen = true
-	p.signal(syscall.SIGSTOP)
+	p.Signal(syscall.SIGSTOP)
 	r.later(d, func() {
-		p.signal(syscall.SIGCONT)
+		p.Signal(syscall.SIGCONT)
 		if jm.process == p {
 			jm.frozen = false
 		}

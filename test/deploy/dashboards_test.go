@@ -21,6 +21,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"gopkg.in/yaml.v3"
 
+	"github.com/bramble-stream/bramble/internal/child"
 	"github.com/bramble-stream/bramble/internal/testenv"
 )
 
@@ -30,32 +31,16 @@ const patience = 60 * time.Second
 // start runs a program until the test ends.
 func start(t *testing.T, path string, args ...string) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), filepath.Base(path)+".log"))
+	log := filepath.Join(t.TempDir(), filepath.Base(path)+".log")
+	p, err := child.StartInto(log, exec.Command(path, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait() // it is told to end
-	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-done:
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+		p.End(syscall.SIGTERM, 20*time.Second)
+		if text, err := os.ReadFile(log); err == nil && t.Failed() {
 			t.Logf("--- %s\n%s", path, text[max(0, len(text)-3000):])
 		}
-		_ = log.Close()
 	})
 }
 

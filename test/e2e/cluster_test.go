@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bramble-stream/bramble/internal/child"
 	"github.com/bramble-stream/bramble/internal/testenv"
 )
 
@@ -28,10 +29,9 @@ const patience = 60 * time.Second
 
 // process is a running program of ours.
 type process struct {
+	*child.Process
 	t    *testing.T
 	name string
-	cmd  *exec.Cmd
-	done chan struct{}
 	out  *tail
 }
 
@@ -61,37 +61,22 @@ func start(t *testing.T, bin string, args ...string) *process {
 // startAs starts a program of ours by a command line, such as one through qemu.
 func startAs(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: bin, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), out: &tail{}}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.cmd.Start(); err != nil {
+	p := &process{t: t, name: bin, out: &tail{}}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = p.out, p.out
+	var err error
+	if p.Process, err = child.Start(cmd); err != nil {
 		t.Fatalf("start %s: %v", bin, err)
 	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is in ProcessState
-	}()
 	t.Cleanup(func() {
-		p.signal(syscall.SIGTERM)
-		select {
-		case <-p.done:
-		case <-time.After(20 * time.Second):
+		if !p.End(syscall.SIGTERM, 20*time.Second) {
 			t.Errorf("%s did not stop on SIGTERM within 20s", bin)
-			p.signal(syscall.SIGKILL)
-			<-p.done
 		}
 		if t.Failed() {
 			t.Logf("--- %s\n%s", strings.Join(args, " "), p.out)
 		}
 	})
 	return p
-}
-
-func (p *process) signal(s syscall.Signal) {
-	select {
-	case <-p.done:
-	default:
-		_ = p.cmd.Process.Signal(s) // it may have ended just now
-	}
 }
 
 // cluster is a jobmanager and taskmanagers as processes.

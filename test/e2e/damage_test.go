@@ -82,8 +82,8 @@ func TestDamagedCheckpointIsPassedOver(t *testing.T) {
 		epoch := c.newest(id, "chk-*")
 		damage(filepath.Join(c.checkpoints, id), epoch)
 		damaged = epoch
-		c.managers[i].signal(syscall.SIGKILL)
-		<-c.managers[i].done
+		c.managers[i].Signal(syscall.SIGKILL)
+		<-c.managers[i].Done()
 		c.addTaskManager(2)
 		await(t, "the job to go on", func() bool {
 			return strings.Contains(c.status(id), fmt.Sprintf("; %d damaged", i+1)) && strings.Contains(c.status(id), "State      RUNNING")

@@ -15,8 +15,8 @@ import (
 // restartJobManager kills the jobmanager and starts one that has nothing of it but the checkpoint directory.
 func (c *checkpointed) restartJobManager() {
 	c.t.Helper()
-	c.jobmanager.signal(syscall.SIGKILL)
-	<-c.jobmanager.done
+	c.jobmanager.Signal(syscall.SIGKILL)
+	<-c.jobmanager.Done()
 	c.jobmanager = start(c.t, "jobmanager", c.jmArgs...)
 	await(c.t, "the new jobmanager to answer", func() bool { _, err := c.bramble("list"); return err == nil })
 }

@@ -25,11 +25,11 @@ INSERT INTO nowhere SELECT bid.auction, COUNT(*) FROM bids GROUP BY bid.auction;
 func (p *process) ended() int {
 	p.t.Helper()
 	select {
-	case <-p.done:
+	case <-p.Done():
 	case <-time.After(patience):
 		p.t.Fatalf("%s did not end within %s:\n%s", p.name, patience, p.out)
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.Cmd.ProcessState.ExitCode()
 }
 
 func (c *cluster) awaitMetric(name string, want float64) {
@@ -41,7 +41,7 @@ func TestLostTaskManager(t *testing.T) {
 	c := startCluster(t, 2, 1)
 	id := c.submit(endless, "-p", "2")
 	c.awaitMetric("bramble_jobmanager_slots_available", 0)
-	c.managers[0].signal(syscall.SIGKILL)
+	c.managers[0].Signal(syscall.SIGKILL)
 	out := c.awaitStatus(id, `State +FAILED`)
 	contains(t, out, "Exceptions, the root cause first")
 	_, exceptions, _ := strings.Cut(out, "the root cause first\n")
@@ -60,7 +60,7 @@ func TestLostTaskManager(t *testing.T) {
 	again := c.submit(endless, "-p", "2")
 	contains(t, c.status(again), "State      RUNNING")
 	// One that leaves in order says so.
-	c.managers[1].signal(syscall.SIGTERM)
+	c.managers[1].Signal(syscall.SIGTERM)
 	if code := c.managers[1].ended(); code != 0 {
 		t.Errorf("a taskmanager ended by SIGTERM with %d", code)
 	}
@@ -74,14 +74,14 @@ func TestJobManagerRestarts(t *testing.T) {
 		signal syscall.Signal
 		code   int
 	}{{syscall.SIGTERM, 0}, {syscall.SIGKILL, -1}} {
-		c.jobmanager.signal(how.signal)
+		c.jobmanager.Signal(how.signal)
 		if code := c.jobmanager.ended(); code != how.code {
 			t.Errorf("signal %s: exit code %d, want %d", how.signal, code, how.code)
 		}
 		if out, err := c.bramble("list"); err == nil || !strings.Contains(out, "no jobmanager at "+c.addr) {
 			t.Errorf("list without a jobmanager: %v\n%s", err, out)
 		}
-		c.jobmanager = start(t, "jobmanager", c.jobmanager.cmd.Args[1:]...)
+		c.jobmanager = start(t, "jobmanager", c.jobmanager.Cmd.Args[1:]...)
 		c.awaitMetric("bramble_jobmanager_slots_available", 2)
 		// Jobs are not kept yet: it is not there, and it holds no slot.
 		if out, err := c.bramble("status", id); err == nil || !strings.Contains(out, "no job "+id) {
@@ -91,7 +91,7 @@ func TestJobManagerRestarts(t *testing.T) {
 		contains(t, c.status(id), "State      RUNNING")
 	}
 	for _, m := range c.managers {
-		m.signal(syscall.SIGTERM)
+		m.Signal(syscall.SIGTERM)
 		if code := m.ended(); code != 0 {
 			t.Errorf("a taskmanager ended with %d", code)
 		}
@@ -145,7 +145,7 @@ func TestSignalsEndProgramsCleanly(t *testing.T) {
 	wait := start(t, "bramble", "submit", "--wait", c.script(endless), "--jobmanager", c.addr)
 	c.awaitMetric("bramble_jobmanager_slots_available", 0)
 	await(t, "the ID", func() bool { return strings.Contains(wait.out.String(), "JobID") })
-	wait.signal(syscall.SIGINT)
+	wait.Signal(syscall.SIGINT)
 	if code := wait.ended(); code != 1 {
 		t.Errorf("submit --wait ended with %d", code)
 	}
@@ -156,21 +156,21 @@ func TestSignalsEndProgramsCleanly(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		run := start(t, "bramble", "run", c.script(strings.Replace(endless, "blackhole", "print", 1)), "-p", "2")
 		await(t, "rows of bramble run", func() bool { return strings.Contains(run.out.String(), "+I[") })
-		run.signal(s)
+		run.Signal(s)
 		if code := run.ended(); code != 0 {
 			t.Errorf("bramble run ended by %s with %d:\n%s", s, code, run.out)
 		}
 	}
 	demo := start(t, "bramble", "demo", "--http-port", "0", "--metrics-port", "0")
 	await(t, "the demo's first rows", func() bool { return strings.Count(demo.out.String(), "\n") > 20 })
-	demo.signal(syscall.SIGINT)
+	demo.Signal(syscall.SIGINT)
 	if code := demo.ended(); code != 0 {
 		t.Errorf("the demo ended by SIGINT with %d:\n%s", code, demo.out)
 	}
 
 	// The servers end with 0 while a job runs; the job ends with its taskmanager.
 	for _, p := range []*process{c.managers[0], c.jobmanager} {
-		p.signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		if code := p.ended(); code != 0 {
 			t.Errorf("%s ended by SIGTERM with %d:\n%s", p.name, code, p.out)
 		}

@@ -54,8 +54,8 @@ func TestLocalRecovery(t *testing.T) {
 		before := c.newest(id, "chk-*")
 		await(t, "checkpoints", func() bool { return c.newest(id, "chk-*") >= before+4 })
 		l, r := restored("local"), restored("remote")
-		c.managers[killed].signal(syscall.SIGKILL)
-		<-c.managers[killed].done
+		c.managers[killed].Signal(syscall.SIGKILL)
+		<-c.managers[killed].Done()
 		again()
 		killed = len(c.managers) - 1
 		await(t, "the job to go on", func() bool {

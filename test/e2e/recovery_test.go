@@ -187,10 +187,10 @@ func TestKilledTaskManagersLoseNothing(t *testing.T) {
 		frozen := i == kills-1
 		switch {
 		case frozen: // for longer than the heartbeat: it wakes up as one who is no longer wanted
-			c.managers[i].signal(syscall.SIGSTOP)
+			c.managers[i].Signal(syscall.SIGSTOP)
 		default:
-			c.managers[i].signal(syscall.SIGKILL)
-			<-c.managers[i].done
+			c.managers[i].Signal(syscall.SIGKILL)
+			<-c.managers[i].Done()
 		}
 		if i != 1 { // once the job has to do with fewer
 			c.addTaskManager(2)
@@ -199,7 +199,7 @@ func TestKilledTaskManagersLoseNothing(t *testing.T) {
 			return metric(t, c.jmMetrics, "bramble_job_restarts_total") > float64(i) && strings.Contains(c.status(id), "State      RUNNING")
 		})
 		if frozen {
-			c.managers[i].signal(syscall.SIGCONT)
+			c.managers[i].Signal(syscall.SIGCONT)
 		}
 	}
 	close(stop)

@@ -83,8 +83,8 @@ func TestSharedStateIsRepaired(t *testing.T) {
 	await(t, "the status to be well", func() bool { return !strings.Contains(c.status(id), "checkpoint storage: damaged") })
 
 	for _, m := range c.managers[:2] {
-		m.signal(syscall.SIGKILL)
-		<-m.done
+		m.Signal(syscall.SIGKILL)
+		<-m.Done()
 	}
 	c.addTaskManager(1)
 	c.addTaskManager(1)
@@ -97,8 +97,8 @@ func TestSharedStateIsRepaired(t *testing.T) {
 	}
 	c.more(id, 2)
 
-	c.jobmanager.signal(syscall.SIGKILL)
-	<-c.jobmanager.done
+	c.jobmanager.Signal(syscall.SIGKILL)
+	<-c.jobmanager.Done()
 	for _, f := range c.state(id) {
 		if err := os.Remove(f); err != nil {
 			t.Fatal(err)

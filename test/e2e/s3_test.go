@@ -183,7 +183,7 @@ func TestStandbyOverS3(t *testing.T) {
 			before := p.completedBy(id)
 			await(t, "checkpoints after the outage", func() bool { return p.completedBy(id) >= before+2 })
 
-			p.jms[0].signal(syscall.SIGKILL)
+			p.jms[0].Signal(syscall.SIGKILL)
 			if took := p.leads(1); took > standbyMax {
 				t.Errorf("the standby took %s", took)
 			}

@@ -124,8 +124,8 @@ func (c *checkpointed) livesThrough(outage func(), besides func(prefixes ...stri
 	}()
 	id := c.submit(recoveryJob, "-p", "2", "-D", "REDIS_URL="+rds.URL(), "-D", "OUT="+out)
 	c.more(id, 3)
-	c.managers[0].signal(syscall.SIGKILL)
-	<-c.managers[0].done
+	c.managers[0].Signal(syscall.SIGKILL)
+	<-c.managers[0].Done()
 	c.addTaskManager(2)
 	await(t, "the job to restart", func() bool {
 		return metric(t, c.jmMetrics, "bramble_job_restarts_total") >= 1 && strings.Contains(c.status(id), "State      RUNNING")

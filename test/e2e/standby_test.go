@@ -82,11 +82,11 @@ func (p *pair) completed(n float64) {
 func (p *pair) ended(i int) {
 	p.t.Helper()
 	select {
-	case <-p.jms[i].done:
+	case <-p.jms[i].Done():
 	case <-time.After(patience):
 		p.t.Fatal("the superseded jobmanager goes on")
 	}
-	if code := p.jms[i].cmd.ProcessState.ExitCode(); code != 1 {
+	if code := p.jms[i].Cmd.ProcessState.ExitCode(); code != 1 {
 		p.t.Errorf("the superseded jobmanager ended with %d, want 1", code)
 	}
 	contains(p.t, p.jms[i].out.String(), "another jobmanager leads")
@@ -138,7 +138,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	id := jobID(t, p.mustBramble("submit", p.script(recoveryJob), "--jobmanager", p.rpc[1], "-p", "2", "-D", "REDIS_URL="+rds.URL(), "-D", "OUT="+out))
 	p.completed(3)
 
-	p.jms[0].signal(syscall.SIGKILL)
+	p.jms[0].Signal(syscall.SIGKILL)
 	took := p.leads(1)
 	if took > standbyMax {
 		t.Errorf("the standby took %s", took)
@@ -150,7 +150,7 @@ func TestStandbyTakesOver(t *testing.T) {
 
 	p.startOne(0)
 	await(t, "the first to stand by", func() bool { return strings.Contains(p.jms[0].out.String(), "standing by") })
-	p.jms[1].signal(syscall.SIGTERM)
+	p.jms[1].Signal(syscall.SIGTERM)
 	quick := p.leads(0)
 	if quick > 5*time.Second {
 		t.Errorf("after SIGTERM the standby took %s", quick)
@@ -161,14 +161,14 @@ func TestStandbyTakesOver(t *testing.T) {
 
 	p.startOne(1)
 	await(t, "the second to stand by", func() bool { return strings.Contains(p.jms[1].out.String(), "standing by") })
-	p.jms[0].signal(syscall.SIGSTOP)
-	t.Cleanup(func() { p.jms[0].signal(syscall.SIGCONT) })
+	p.jms[0].Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { p.jms[0].Signal(syscall.SIGCONT) })
 	if took := p.leads(1); took > standbyMax {
 		t.Errorf("the standby of a frozen leader took %s", took)
 	}
 	p.registered(3)
 	p.completed(2)
-	p.jms[0].signal(syscall.SIGCONT)
+	p.jms[0].Signal(syscall.SIGCONT)
 	p.ended(0)
 	p.completed(4)
 	close(stop)
