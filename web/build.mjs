@@ -9,9 +9,10 @@ import { readFileSync, readdirSync, rmSync, mkdirSync, writeFileSync } from 'nod
 import { basename } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import * as esbuild from 'esbuild'
 
-process.chdir(import.meta.dirname)
+process.chdir(fileURLToPath(new URL('.', import.meta.url))) // import.meta.dirname is younger than Debian's Node.js
 
 // What everything together may weigh, compressed: issue no phone on a slow network a wait.
 const compressedMax = 300_000
