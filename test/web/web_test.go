@@ -1,7 +1,7 @@
 //go:build integration
 
 // Package web uses the dashboard as people do: a real browser (Chromium), a real jobmanager and real taskmanagers. What the browser does is in
-// dashboard.mjs, driven by Playwright out of web/node_modules; here is the cluster around it.
+// dashboard.mjs and beside it, driven by Playwright out of web/node_modules; here is the cluster around it.
 package web
 
 import (
@@ -9,12 +9,17 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +35,7 @@ const (
 	scenarioMax = 6 * time.Minute
 	// modules is where npm puts what web/package.json names.
 	modules = "../../web/node_modules"
+	openAPI = "../../engine/rest/openapi.yaml"
 )
 
 // browser is what a scenario needs of the machine.
@@ -56,51 +62,97 @@ func findBrowser(t *testing.T) browser {
 	return b
 }
 
+// program is one of ours that runs until the test's end, or until it is stopped.
+type program struct {
+	t    *testing.T
+	name string
+	args []string
+	log  *os.File
+	cmd  *exec.Cmd
+}
+
 // start runs a program of ours until the test's end.
-func start(t *testing.T, name string, args ...string) {
+func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
 	logFile, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(testenv.Bin(t, name), args...)
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
-	}
+	p := &program{t: t, name: name, args: args, log: logFile}
+	p.run()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		stop := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // how it ended is not this test's question
-		stop.Stop()
+		p.stop(syscall.SIGTERM)
 		if t.Failed() {
 			out, _ := os.ReadFile(logFile.Name())
 			t.Logf("--- %s %s\n%s", name, strings.Join(args, " "), out[max(0, len(out)-8000):])
 		}
 		_ = logFile.Close() // read above
 	})
+	return p
 }
 
-// cluster starts a jobmanager and taskmanagers, and returns HOST:PORT of its dashboard.
-func cluster(t *testing.T, taskmanagers int, more ...string) string {
+func (p *program) run() {
+	p.t.Helper()
+	p.cmd = exec.Command(testenv.Bin(p.t, p.name), p.args...)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatalf("start %s: %v", p.name, err)
+	}
+}
+
+// stop returns when it has ended.
+func (p *program) stop(sig syscall.Signal) {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(sig) // it may have ended
+	stop := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait() // how it ended is not this test's question
+	stop.Stop()
+	p.cmd = nil
+}
+
+// cluster is a jobmanager and taskmanagers. Addr is HOST:PORT of the dashboard.
+type cluster struct {
+	addr        string
+	rpc         int
+	checkpoints string
+	jobmanager  *program
+}
+
+// newCluster starts one; more are further flags of the jobmanager.
+func newCluster(t *testing.T, taskmanagers int, more ...string) *cluster {
 	t.Helper()
-	rpc, page := testenv.FreePort(t), testenv.FreePort(t)
-	args := append([]string{
-		"--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", strconv.Itoa(page), "--metrics-port", "-1",
-		"--data-dir", t.TempDir(), "--checkpoint-dir", "file://" + t.TempDir(),
-	}, more...)
-	start(t, "jobmanager", args...)
+	c := &cluster{rpc: testenv.FreePort(t), checkpoints: "file://" + t.TempDir()}
+	c.jobmanager, c.addr = startJobManager(t, c.rpc, c.checkpoints, more...)
 	for range taskmanagers {
-		start(t, "taskmanager", "--jobmanager", fmt.Sprintf("127.0.0.1:%d", rpc), "--bind-host", "127.0.0.1", "--data-port", "0", "--metrics-port", "-1",
+		start(t, "taskmanager", "--jobmanager", fmt.Sprintf("127.0.0.1:%d", c.rpc), "--bind-host", "127.0.0.1", "--data-port", "0", "--metrics-port", "-1",
 			"--slots", "4", "--data-dir", t.TempDir())
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", page)
+	answers(t, c.addr, "/readyz", http.StatusOK)
+	return c
+}
+
+func startJobManager(t *testing.T, rpc int, checkpoints string, more ...string) (p *program, addr string) {
+	t.Helper()
+	page := testenv.FreePort(t)
+	return start(t, "jobmanager", append([]string{
+		"--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", strconv.Itoa(page), "--metrics-port", "-1",
+		"--data-dir", t.TempDir(), "--checkpoint-dir", checkpoints,
+	}, more...)...), fmt.Sprintf("127.0.0.1:%d", page)
+}
+
+// answers waits until path of a dashboard is answered with a status.
+func answers(t *testing.T, addr, path string, status int) {
+	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		resp, err := http.Get("http://" + addr + "/api/v1/session")
+		resp, err := http.Get("http://" + addr + path)
 		if err == nil {
 			_ = resp.Body.Close() // it answers, that is all
-			return addr
+			if resp.StatusCode == status {
+				return
+			}
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the jobmanager does not answer: %v", err)
@@ -109,7 +161,13 @@ func cluster(t *testing.T, taskmanagers int, more ...string) string {
 	}
 }
 
-// play runs a scenario of dashboard.mjs against the dashboard at addr. A line "@word" of its output is told to each.
+// used are the parts of the API that have answered a page well, as "METHOD /path".
+var used struct {
+	sync.Mutex
+	by map[string]bool
+}
+
+// play runs a scenario of dashboard.mjs against the dashboard at addr. A line "@word" of its output is told to each, which says whether it is done.
 func play(t *testing.T, scenario, addr string, each func(word string), env ...string) {
 	t.Helper()
 	b := findBrowser(t)
@@ -122,6 +180,10 @@ func play(t *testing.T, scenario, addr string, each func(word string), env ...st
 		cmd.Env = append(cmd.Env, "PICTURES=../../docs/images")
 	}
 	cmd.Stderr = t.Output()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -130,52 +192,161 @@ func play(t *testing.T, scenario, addr string, each func(word string), env ...st
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if word, ok := strings.CutPrefix(lines.Text(), "@"); ok {
+		word, isWord := strings.CutPrefix(lines.Text(), "@")
+		path, isUse := strings.CutPrefix(word, "used ")
+		switch {
+		case !isWord:
+			t.Log(lines.Text())
+		case isUse:
+			used.Lock()
+			if used.by == nil {
+				used.by = map[string]bool{}
+			}
+			used.by[path] = true
+			used.Unlock()
+		default:
 			each(word)
-			continue
+			if _, err := io.WriteString(in, "done\n"); err != nil {
+				t.Error(err)
+			}
 		}
-		t.Log(lines.Text())
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("scenario %s: %v", scenario, err)
 	}
 }
 
-func none(string) {}
-
-// TestJobThroughThePage takes a job from the first key in the editor to its end.
-func TestJobThroughThePage(t *testing.T) {
-	play(t, "job", cluster(t, 2), none)
+func nothing(t *testing.T) func(string) {
+	return func(word string) { t.Errorf("unknown word %q", word) }
 }
 
-func TestEmptyCluster(t *testing.T) {
-	play(t, "empty", cluster(t, 0), none)
+// TestDashboard goes through the dashboard, in several browsers at a time. Then every part of our API must have answered one of them well.
+func TestDashboard(t *testing.T) {
+	if !t.Run("each", func(t *testing.T) {
+		for name, f := range map[string]func(*testing.T){
+			"Job": theJob, "Trouble": trouble, "Empty": empty, "SignIn": signIn, "ReadOnly": readOnly, "Gone": gone, "Standby": standby,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				f(t)
+			})
+		}
+	}) {
+		return
+	}
+	if f := flag.Lookup("test.run"); f != nil && strings.Contains(f.Value.String(), "/") {
+		return // a part of the scenarios uses a part of the API
+	}
+	doc, err := os.ReadFile(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range unused(string(doc), slices.Sorted(maps.Keys(used.by))) {
+		t.Errorf("no page has used %s", what)
+	}
 }
 
-func TestSignIn(t *testing.T) {
+var (
+	anAPIPath   = regexp.MustCompile(`^  (/api/v1/\S+):$`)
+	anOperation = regexp.MustCompile(`^    (get|post|put|patch|delete):$`)
+	aParameter  = regexp.MustCompile(`\\\{[a-z]+\\\}`)
+)
+
+// unused are the operations of an OpenAPI document that no request is of.
+func unused(doc string, requests []string) (out []string) {
+	path := ""
+	for line := range strings.SplitSeq(doc, "\n") {
+		if m := anAPIPath.FindStringSubmatch(line); m != nil {
+			path = m[1]
+		}
+		m := anOperation.FindStringSubmatch(line)
+		if m == nil || path == "" || strings.HasSuffix(path, "/openapi.yaml") {
+			continue
+		}
+		what := strings.ToUpper(m[1]) + " " + path
+		like := regexp.MustCompile("^" + aParameter.ReplaceAllString(regexp.QuoteMeta(what), "[^/]+") + "$")
+		if !slices.ContainsFunc(requests, like.MatchString) {
+			out = append(out, what)
+		}
+	}
+	return out
+}
+
+// theJob takes a job from the first key in the editor to its end.
+func theJob(t *testing.T) {
+	play(t, "job", newCluster(t, 2).addr, nothing(t))
+}
+
+// trouble has a job that fails, and one whose records are late and bad, out of files.
+func trouble(t *testing.T) {
+	dir := t.TempDir()
+	files := 0
+	play(t, "trouble", newCluster(t, 1).addr, func(word string) {
+		if word != "records" {
+			t.Errorf("unknown word %q", word)
+			return
+		}
+		files++
+		lines := []string{
+			fmt.Sprintf(`{"sensor":"kitchen","reading":1,"ts":"2026-11-22 10:00:%02dZ"}`, 10*files),
+			`{"sensor":"cellar","reading":9007199254740993,"ts":"2026-11-21 08:00:00Z"}`,
+			`{"sensor":"attic","password":"hunter2","reading":"many"}`,
+			`no JSON at all`,
+		}
+		if files == 1 {
+			lines = lines[:1] // before the watermark has moved nothing is late
+		}
+		hidden := filepath.Join(dir, fmt.Sprintf(".%d.json", files))
+		if err := os.WriteFile(hidden, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Error(err)
+		}
+		if err := os.Rename(hidden, filepath.Join(dir, fmt.Sprintf("%d.json", files))); err != nil {
+			t.Error(err)
+		}
+	}, "DIR="+dir)
+}
+
+func empty(t *testing.T) {
+	play(t, "empty", newCluster(t, 0).addr, nothing(t))
+}
+
+func signIn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("open-sesame\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	play(t, "token", cluster(t, 0, "--http-token-file", file), none, "TOKEN=open-sesame")
+	play(t, "token", newCluster(t, 0, "--http-token-file", file).addr, nothing(t), "TOKEN=open-sesame")
 }
 
-func TestReadOnly(t *testing.T) {
-	play(t, "readonly", cluster(t, 1, "--http-read-only"), none)
+func readOnly(t *testing.T) {
+	play(t, "readonly", newCluster(t, 1, "--http-read-only").addr, nothing(t))
 }
 
-// TestLostConnection cuts the browser off, and lets it back.
-func TestLostConnection(t *testing.T) {
-	proxy := testenv.Proxy(t, cluster(t, 1))
-	play(t, "disconnect", proxy.Addr(), func(word string) {
+// gone kills the jobmanager under an open page, and starts it again.
+func gone(t *testing.T) {
+	c := newCluster(t, 1)
+	play(t, "gone", c.addr, func(word string) {
 		switch word {
-		case "cut":
-			proxy.Refuse()
-			proxy.Cut()
-		case "mend":
-			proxy.Accept()
+		case "kill":
+			c.jobmanager.stop(syscall.SIGKILL)
+		case "start":
+			c.jobmanager.run()
 		default:
 			t.Errorf("unknown word %q", word)
 		}
 	})
+}
+
+// standby opens the page of a jobmanager that does not lead, and has it lead.
+func standby(t *testing.T) {
+	c := newCluster(t, 0)
+	_, second := startJobManager(t, testenv.FreePort(t), c.checkpoints)
+	answers(t, second, "/", http.StatusServiceUnavailable)
+	play(t, "standby", second, func(word string) {
+		if word != "leave" {
+			t.Errorf("unknown word %q", word)
+			return
+		}
+		c.jobmanager.stop(syscall.SIGTERM)
+	}, "LEADER=http://"+c.addr)
 }

@@ -19,8 +19,6 @@ async function failure(r: Response): Promise<Failure> {
   if (r.status === 401) onUnauthorized()
   const text = await r.text().catch(() => '')
   try {
-    // The path is not known at all: another version, or a part that is not built in.
-    if (r.status === 404 && text.includes('openapi.yaml')) return new Failure(404, ['this jobmanager does not offer that'])
     const doc = JSON.parse(text) as { errors?: string[]; diagnostics?: Diagnostic[] }
     return new Failure(r.status, doc.errors ?? [text], doc.diagnostics ?? [])
   } catch {
@@ -47,6 +45,11 @@ const post = (body: unknown, signal?: AbortSignal): RequestInit => ({
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await (await request(path, signal ? { signal } : {})).json()) as T
+}
+
+// getExact is for documents that hold rows.
+export async function getExact<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return parseExact(await getText(path, signal)) as T
 }
 
 export async function getText(path: string, signal?: AbortSignal): Promise<string> {

@@ -4,7 +4,7 @@ import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, t
 import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from '@codemirror/commands'
 import { HighlightStyle, StreamLanguage, bracketMatching, indentUnit, syntaxHighlighting } from '@codemirror/language'
 import { forceLinting, lintGutter, lintKeymap, linter, type Diagnostic as Lint } from '@codemirror/lint'
-import { EditorState, type Text } from '@codemirror/state'
+import { EditorState, StateEffect, type Text } from '@codemirror/state'
 import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, placeholder, tooltips } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { columnOf, step, unitOf, type State } from './sql.ts'
@@ -118,6 +118,9 @@ async function source(context: CompletionContext, ask: EditorOptions['complete']
   }
 }
 
+// recheck has the script checked again though nothing was typed.
+const recheck = StateEffect.define<null>()
+
 export function createEditor(o: EditorOptions): Editor {
   const lints = linter(async (view): Promise<Lint[]> => {
     const script = view.state.doc
@@ -130,7 +133,7 @@ export function createEditor(o: EditorOptions): Editor {
     // It was typed on meanwhile: another check is on its way.
     if (view.state.doc !== script) return []
     return found.map((d) => ({ ...range(script, d), severity: 'error', message: d.message }))
-  }, { delay: lintDelayMs })
+  }, { delay: lintDelayMs, needsRefresh: (u) => u.transactions.some((t) => t.effects.some((e) => e.is(recheck))) })
   const view = new EditorView({
     parent: o.parent,
     state: EditorState.create({
@@ -163,7 +166,10 @@ export function createEditor(o: EditorOptions): Editor {
       view.dispatch({ selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: 'center' }) })
       view.focus()
     },
-    check: () => forceLinting(view),
+    check: () => {
+      view.dispatch({ effects: recheck.of(null) })
+      forceLinting(view)
+    },
     destroy: () => view.destroy(),
   }
 }

@@ -121,7 +121,7 @@ function Top({ root }: { root: Frame }) {
     <Scroll label="Functions by their own time">
       <table>
         <caption class="visually-hidden">Functions by their own time</caption>
-        <thead><tr><th scope="col">Function</th><th scope="col" class="num">Itself</th><th scope="col" class="num">With what it calls</th></tr></thead>
+        <thead><tr><th scope="col">Function</th><th scope="col" class="num">Itself</th><th scope="col" class="num">In total</th></tr></thead>
         <tbody>
           {rows.map((r) => (
             <tr key={r.name}><td class="mono" title={r.name}>{short(r.name)}</td><td class="num">{percent(r.self / root.value)}</td><td class="num">{percent(r.total / root.value)}</td></tr>

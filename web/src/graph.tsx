@@ -7,6 +7,7 @@ import type { Edge, PlanVertex, Vertex } from './types.ts'
 import { Usage } from './ui.tsx'
 
 const vertexWidth = 232
+const vertexWidthNarrow = 190
 const lineHeight = 18
 // More operators than this are counted instead of named.
 const operatorsShown = 6
@@ -44,6 +45,23 @@ export function tint(v: Vertex): { color: string; amount: number } {
   return { color: 'var(--idle)', amount: 0.2 }
 }
 
+// middle shortens a name in its middle: long names often differ at their end only. Whole, it is in a title.
+export function middle(name: string, most: number): string {
+  if (name.length <= most) return name
+  const end = Math.floor((most - 1) / 2)
+  return name.slice(0, most - 1 - end) + '…' + name.slice(-end)
+}
+
+// arrange draws from left to right; on a narrow screen from top to bottom, unless what lies side by side would then be too much for it.
+export function arrange(vertices: readonly PlanVertex[], edges: readonly Edge[], narrow: boolean): Layout {
+  const lay = (direction: 'lr' | 'tb', layerGap: number) => layout(
+    vertices.map((v) => ({ id: v.id, width: narrow ? vertexWidthNarrow : vertexWidth, height: heightOf(v) })), edges, { direction, layerGap, nodeGap: narrow ? 16 : 28 })
+  if (!narrow) return lay('lr', 124)
+  const down = lay('tb', 48)
+  const right = lay('lr', 104)
+  return down.width <= right.width ? down : right
+}
+
 interface GraphProps {
   vertices: readonly PlanVertex[]
   edges: readonly Edge[]
@@ -56,18 +74,13 @@ export function Graph({ vertices, edges, selected, onSelect }: GraphProps) {
   const [ref, width] = useWidth<HTMLDivElement>()
   // Numbers change every second; the layout only when the shape does.
   const shape = vertices.map((v) => `${v.id}:${heightOf(v)}`).join() + '|' + edges.map((e) => `${e.source}>${e.target}`).join()
-  const placed = useMemo(
-    () => layout(vertices.map((v) => ({ id: v.id, width: vertexWidth, height: heightOf(v) })), edges, {
-      direction: narrow ? 'tb' : 'lr', layerGap: narrow ? 48 : 124, nodeGap: 28,
-    }),
-    [shape, narrow],
-  )
+  const placed = useMemo(() => arrange(vertices, edges, narrow), [shape, narrow])
   // Narrow screens begin with what feeds everything, which stands in the middle of its row.
   useEffect(() => {
     const el = ref.current
     if (el && narrow) el.scrollLeft = (el.scrollWidth - el.clientWidth) / 2
   }, [placed, narrow, width > 0])
-  const pad = narrow ? 16 : 28
+  const pad = narrow ? 10 : 28
   // A little too wide is drawn a little smaller; more than that scrolls.
   const room = width - 2 * pad
   const scale = width && placed.width > room ? Math.max(0.72, room / placed.width) : 1
@@ -128,12 +141,14 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
     '--tint': t.color, '--amount': `${Math.round(t.amount * 22)}%`,
   }
   const operators = v.operators ?? []
+  // So many letters of the title find room; those of the operators are smaller.
+  const letters = Math.floor((at.width - 60) / 7.4)
   const inside = (
     <>
-      <span class="title"><span class="clip" title={v.name}>{title(v)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
+      <span class="title"><span class="clip" title={v.name}>{middle(title(v), letters)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
       <span class="ops">
         {operators.slice(0, operatorsShown).map((o) => (
-          <span class="op" key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{o.name}</span></span>
+          <span class="op" key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{middle(o.name, letters + 4)}</span></span>
         ))}
         {operators.length > operatorsShown && <span class="op">and {operators.length - operatorsShown} more</span>}
       </span>

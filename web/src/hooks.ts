@@ -82,7 +82,7 @@ export function useStream<T>(path: string | null, name: string): { doc: T | unde
 }
 
 // useGet fetches a document, and again every ms if that is not 0. What was there stays until the next is.
-export function useGet<T>(path: string | null, ms = 0): { doc: T | undefined; error: string; status: number; again: () => void } {
+export function useGet<T>(path: string | null, ms = 0, fetch: <D>(path: string, signal: AbortSignal) => Promise<D> = get): { doc: T | undefined; error: string; status: number; again: () => void } {
   const [got, setGot] = useState<{ path: string; doc: T }>()
   const [error, setError] = useState<{ text: string; status: number }>({ text: '', status: 0 })
   const [turn, setTurn] = useState(0)
@@ -93,7 +93,7 @@ export function useGet<T>(path: string | null, ms = 0): { doc: T | undefined; er
     const load = async () => {
       try {
         if (!document.hidden) {
-          const doc = await get<T>(path, abort.signal)
+          const doc = await fetch<T>(path, abort.signal)
           setGot({ path, doc })
           setError({ text: '', status: 0 })
         }

@@ -39,7 +39,7 @@ function App() {
       clearTimeout(timer)
     }
   }, [turn])
-  if (!session) return <main id="main">{error ? <Empty title={error.title}><p>{error.text}</p><Spinner label="Trying again" /></Empty> : <Spinner label="Connecting" />}</main>
+  if (!session) return <main id="main">{error ? <Empty page title={error.title}><p>{error.text}</p><Spinner label="Trying again" /></Empty> : <Spinner label="Connecting" />}</main>
   if (session.needsToken && !session.authenticated) return <LoginPage version={session.version} onDone={ask} />
   return (
     <SessionContext.Provider value={session}>
@@ -94,7 +94,7 @@ function Shell({ session, signOut }: { session: Session; signOut: () => void }) 
           : parts[0] === 'jobs' && parts[1] ? <JobPage key={parts[1]} id={parts[1]} tab={parts[2] ?? 'overview'} query={query} />
           : parts[0] === 'taskmanagers' && parts[1] ? <TaskManagerPage key={parts[1]} id={parts[1]} tab={parts[2] ?? 'logs'} />
           : parts[0] === 'submit' ? <SubmitPage query={query} />
-          : <Empty title="There is no such page"><p>The address may be of another version of the dashboard.</p><a class="button" href="#/">To the cluster</a></Empty>}
+          : <Empty page title="There is no such page"><p>The address may be of another version of the dashboard.</p><a class="button" href="#/">To the cluster</a></Empty>}
       </main>
       <footer class="footer"><span>Bramble {session.version}</span><a href="#/taskmanagers/jobmanager">Jobmanager: logs and profiles</a></footer>
     </ConnectionContext.Provider>

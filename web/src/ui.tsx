@@ -65,8 +65,8 @@ export function Spinner({ label }: { label: string }) {
   return <span class="row" role="status"><i class="spinner" aria-hidden="true" />{label}</span>
 }
 
-export function Empty({ title, children }: Children & { title: string }) {
-  return <div class="empty"><h3>{title}</h3>{children}</div>
+export function Empty({ title, page, children }: Children & { title: string; page?: boolean }) {
+  return <div class="empty">{page ? <h1>{title}</h1> : <h3>{title}</h3>}{children}</div>
 }
 
 // Copy puts text on the clipboard. Without https a browser may have none to give: then it selects the text.
@@ -107,14 +107,21 @@ export interface Tab {
   id: string
   label: string
   href: string
-  n?: number
+  n?: string | number
   bad?: boolean
 }
 
 // Tabs are links: each has an address of its own, and the browser's back works.
 export function Tabs({ tabs, current, label }: { tabs: Tab[]; current: string; label: string }) {
+  const nav = useRef<HTMLElement>(null)
+  // On a phone not all of them find room.
+  useEffect(() => {
+    const el = nav.current
+    const tab = el?.querySelector<HTMLElement>('[aria-current]')
+    if (el && tab) el.scrollLeft = tab.offsetLeft - (el.clientWidth - tab.offsetWidth) / 2
+  }, [current])
   return (
-    <nav class="tabs" aria-label={label}>
+    <nav class="tabs" aria-label={label} ref={nav}>
       {tabs.map((t) => (
         <a key={t.id} href={t.href} aria-current={t.id === current ? 'page' : undefined}>
           {t.label}{t.n ? <span class={`n ${t.bad ? 'bad' : ''}`}>{t.n}</span> : null}
@@ -155,6 +162,12 @@ export function Dialog({ title, children, onClose }: Children & { title: string;
 // Scroll is a region that scrolls sideways, and can be scrolled with the keyboard.
 export function Scroll({ children, label }: Children & { label: string }) {
   return <div class="scroll" role="group" aria-label={label} tabIndex={0}>{children}</div>
+}
+
+// More shows the rest of a long table.
+export function More({ all, n, first, set }: { all: boolean; n: number; first: number; set: (all: boolean) => void }) {
+  if (n <= first) return null
+  return <div style={{ padding: '8px 4px' }}><button type="button" class="button quiet" aria-expanded={all} onClick={() => set(!all)}>{all ? 'Show the newest' : `Show all ${n}`}</button></div>
 }
 
 const kindNames: Record<string, string> = { '+I': 'insert', '-U': 'update before', '+U': 'update after', '-D': 'delete' }

@@ -22,13 +22,16 @@ export function Actions({ job }: { job: Job }) {
   if (session.readOnly) return <p class="muted small" style={{ maxWidth: '56ch' }}>{readOnlyWhy(session)}</p>
   const kinds: Kind[] = ended(job.state) ? ['restart'] : ['savepoint', 'rescale', 'restart', 'stop', 'cancel']
   const close = () => {
+    const opened = open && labels[open]
     setOpen(undefined)
-    group.current?.querySelector('button')?.focus()
+    // The button may have gone with the job.
+    const buttons = [...(group.current?.querySelectorAll('button') ?? [])]
+    ;(buttons.find((b) => b.textContent === opened) ?? buttons[0])?.focus()
   }
   // The dialog is not the button's: it shows how a job ended when the button to end it has gone.
   return (
     <>
-      <div class="row" role="group" aria-label="Actions" ref={group}>{kinds.map((k) => <Act key={k} job={job} action={k} session={session} onClick={() => setOpen(k)} />)}</div>
+      <div class="row actions" role="group" aria-label="Actions" ref={group}>{kinds.map((k) => <Act key={k} job={job} action={k} session={session} onClick={() => setOpen(k)} />)}</div>
       {open && <ActionDialog job={job} action={open} onClose={close} />}
     </>
   )

@@ -5,7 +5,7 @@ import { ago, bytes, dateTime, duration, setting } from '../format.ts'
 import { title } from '../graph.tsx'
 import { useNow, useSession } from '../hooks.ts'
 import type { Checkpoint, CheckpointTask, Job } from '../types.ts'
-import { Badge, Card, Command, Empty, Fact, Scroll } from '../ui.tsx'
+import { Badge, Card, Command, Empty, Fact, More, Scroll } from '../ui.tsx'
 import { ActionButton } from './actions.tsx'
 
 // So many of the history are shown at first.
@@ -54,7 +54,7 @@ export function CheckpointsTab({ job }: { job: Job }) {
                 ))}
               </tbody>
             </table>
-            {history.length > shownFirst && <div class="body" style={{ padding: '8px 16px' }}><button type="button" class="button quiet" aria-expanded={all} onClick={() => setAll(!all)}>{all ? 'Show the newest' : `Show all ${history.length}`}</button></div>}
+            <More all={all} n={history.length} first={shownFirst} set={setAll} />
           </Scroll>
         )}
       </Card>
@@ -73,16 +73,18 @@ function Details({ job, h, names, readOnly }: { job: Job; h: Checkpoint; names: 
 
 function ByTask({ tasks, names }: { tasks: CheckpointTask[]; names: Map<string, string> }) {
   const longest = Math.max(1, ...tasks.map((t) => t.durationMs ?? 0))
+  const place = [...names.keys()]
+  const sorted = [...tasks].sort((a, b) => place.indexOf(a.vertex) - place.indexOf(b.vertex) || a.index - b.index)
   return (
     <Scroll label="Tasks of the checkpoint">
-      <table>
+      <table class="blocks">
         <thead><tr><th scope="col">Vertex</th><th scope="col" class="num">Task</th><th scope="col">Duration</th><th scope="col" class="num">Alignment</th><th scope="col" class="num">Size</th><th scope="col" class="num">Increment</th></tr></thead>
         <tbody>
-          {tasks.map((t) => (
+          {sorted.map((t) => (
             <tr key={`${t.vertex}/${t.index}`}>
-              <td>{names.get(t.vertex) ?? t.vertex}</td><td class="num">{t.index}</td>
-              <td><span class="bar"><span class="meter" aria-hidden="true"><i style={{ width: `${(100 * (t.durationMs ?? 0)) / longest}%` }} /></span><span>{duration(t.durationMs)}</span></span></td>
-              <td class="num">{duration(t.alignmentMs)}</td><td class="num">{bytes(t.sizeBytes)}</td><td class="num">{bytes(t.incrementBytes)}</td>
+              <td class="span2" data-label="Vertex">{names.get(t.vertex) ?? t.vertex}</td><td class="num" data-label="Task">{t.index}</td>
+              <td class="all" data-label="Duration"><span class="bar"><span class="meter" aria-hidden="true"><i style={{ width: `${(100 * (t.durationMs ?? 0)) / longest}%` }} /></span><span>{duration(t.durationMs)}</span></span></td>
+              <td class="num" data-label="Alignment">{duration(t.alignmentMs)}</td><td class="num" data-label="Size">{bytes(t.sizeBytes)}</td><td class="num" data-label="Increment">{bytes(t.incrementBytes)}</td>
             </tr>
           ))}
         </tbody>

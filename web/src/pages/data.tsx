@@ -1,18 +1,23 @@
 // What flows, and what was refused.
+import type { ComponentChildren } from 'preact'
+import { useState } from 'preact/hooks'
+import { getExact } from '../api.ts'
 import { dateTime, whole } from '../format.ts'
 import { title } from '../graph.tsx'
 import { href, replace, useGet } from '../hooks.ts'
 import type { Job, Rejected } from '../types.ts'
 import { ended } from '../types.ts'
-import { Card, Empty, Fault, Scroll } from '../ui.tsx'
+import { Card, Empty, Fault, More, Scroll } from '../ui.tsx'
 import { Tail } from './tail.tsx'
 
 const rejectedMs = 5000
+// So many of each are shown at first.
+const shownFirst = 12
 
 export function DataTab({ job, query }: { job: Job; query: URLSearchParams }) {
   const vertices = job.vertices ?? []
   const v = vertices.find((x) => x.id === query.get('vertex')) ?? vertices[0]
-  const { doc, error, status } = useGet<Rejected>(`jobs/${encodeURIComponent(job.id)}/rejected`, ended(job.state) ? 0 : rejectedMs)
+  const { doc, error } = useGet<Rejected>(`jobs/${encodeURIComponent(job.id)}/rejected`, ended(job.state) ? 0 : rejectedMs, getExact)
   const names = new Map(vertices.flatMap((x) => (x.operators ?? []).map((o) => [o.id, o.name] as const)))
   const named = (id: string) => names.get(id) ?? id
   return (
@@ -24,27 +29,43 @@ export function DataTab({ job, query }: { job: Job; query: URLSearchParams }) {
       )}>
         {v ? <Tail key={v.id} job={job} v={v} /> : <p class="muted">The graph of this job is not known.</p>}
       </Card>
-      {error && status !== 404 && <Fault text={error} />}
-      <Card title={<>Bad records <span class="muted">{whole(doc?.badTotal ?? job.bad)}</span></>} flush>
-        {doc?.bad?.length ? (
-          <Scroll label="Bad records">
-            <table>
-              <thead><tr><th scope="col">At</th><th scope="col">Operator</th><th scope="col">Reason</th><th scope="col">Payload</th></tr></thead>
-              <tbody>{doc.bad.map((b, i) => <tr key={i}><td class="nowrap">{dateTime(b.at)}</td><td>{named(b.operator)}</td><td>{b.reason}</td><td class="mono" style={{ overflowWrap: 'anywhere' }}>{b.payload ?? '–'}</td></tr>)}</tbody>
-            </table>
-          </Scroll>
-        ) : <Empty title={job.bad ? 'They were counted; none is kept' : 'None'}><p>Records that cannot be understood are counted, and the newest kept here with the reason. <code>'bad-records'</code> of a source says what happens to them.</p></Empty>}
-      </Card>
-      <Card title={<>Late rows <span class="muted">{whole(doc?.lateTotal ?? job.late)}</span></>} flush>
-        {doc?.late?.length ? (
-          <Scroll label="Late rows">
-            <table>
-              <thead><tr><th scope="col">At</th><th scope="col">Operator</th><th scope="col">Reason</th><th scope="col">Row</th></tr></thead>
-              <tbody>{doc.late.map((l, i) => <tr key={i}><td class="nowrap">{dateTime(l.at)}</td><td>{named(l.operator)}</td><td>{l.reason}</td><td class="mono" style={{ overflowWrap: 'anywhere' }}>{l.row ? JSON.stringify(l.row) : '–'}</td></tr>)}</tbody>
-            </table>
-          </Scroll>
-        ) : <Empty title={job.late ? 'They were counted; none is kept' : 'None'}><p>Rows behind the watermark, whose window has fired. More delay in <code>WATERMARK FOR</code> waits longer for them; <code>'late-records'</code> sends them to a table.</p></Empty>}
-      </Card>
+      {error && <Fault text={error} />}
+      <Refused title="Bad records" total={doc?.badTotal ?? job.bad} what="Payload" rows={doc?.bad?.map((b) => ({ at: b.at, operator: named(b.operator), reason: b.reason, text: b.payload }))}>
+        Records that cannot be understood are counted, and the newest kept here with the reason. <code>'bad-records'</code> of a source says what happens to them.
+      </Refused>
+      <Refused title="Late rows" total={doc?.lateTotal ?? job.late} what="Row" rows={doc?.late?.map((l) => ({ at: l.at, operator: named(l.operator), reason: l.reason, text: l.row && JSON.stringify(l.row) }))}>
+        Rows behind the watermark, whose window has fired. More delay in <code>WATERMARK FOR</code> waits longer for them; <code>'late-records'</code> sends them to a table.
+      </Refused>
     </div>
+  )
+}
+
+interface RefusedProps {
+  title: string
+  total: number | null
+  what: string
+  rows: { at: number | null; operator: string; reason: string; text: string | null }[] | undefined
+  children: ComponentChildren
+}
+
+// Refused lists records that did not come through, the newest first.
+function Refused({ title, total, what, rows, children }: RefusedProps) {
+  const [all, setAll] = useState(false)
+  return (
+    <Card title={<>{title} <span class="muted">{whole(total)}</span></>} flush>
+      {rows?.length ? (
+        <Scroll label={title}>
+          <table class="blocks">
+            <thead><tr><th scope="col">At</th><th scope="col">Operator</th><th scope="col">Reason</th><th scope="col">{what}</th></tr></thead>
+            <tbody>
+              {rows.slice(0, all ? undefined : shownFirst).map((r, i) => (
+                <tr key={i}><td class="nowrap" data-label="At">{dateTime(r.at)}</td><td class="span2" data-label="Operator">{r.operator}</td><td class="all" data-label="Reason">{r.reason}</td><td class="mono all broken" data-label={what}>{r.text ?? '–'}</td></tr>
+              ))}
+            </tbody>
+          </table>
+          <More all={all} n={rows.length} first={shownFirst} set={setAll} />
+        </Scroll>
+      ) : <Empty title={total ? 'They were counted; none is kept' : 'None'}><p>{children}</p></Empty>}
+    </Card>
   )
 }

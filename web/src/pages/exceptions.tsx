@@ -12,10 +12,12 @@ export function ExceptionsTab({ job }: { job: Job }) {
       <Card title="Exceptions" flush>
         {exceptions.length === 0 ? <Empty title="None"><p>No task of this job has failed.</p></Empty> : exceptions.map((e, i) => {
           const root = e.root || e.message.split('\n')[0]!
+          // Where it happened is nearer than where its operator comes from.
+          const line = Number(/^(\d+):\d+: /.exec(root)?.[1] ?? e.sqlLine)
           return (
             <div class="exception" key={i}>
               <span class="root">{root}</span>
-              <span class="muted small">{dateTime(e.at)}{e.task && <> · {e.task}</>}{e.operator && <> · {e.operator}</>}{e.sqlLine ? <> · <a href={`${href('jobs', job.id, 'sql')}?line=${e.sqlLine}`}>line {e.sqlLine}</a></> : null}{e.taskmanager && <> · <a href={href('taskmanagers', e.taskmanager)}>{e.taskmanager}</a></>}</span>
+              <span class="muted small">{dateTime(e.at)}{e.task && <> · {e.task}</>}{e.operator && <> · {e.operator}</>}{line ? <> · <a href={`${href('jobs', job.id, 'sql')}?line=${line}`}>line {line}</a></> : null}{e.taskmanager && <> · <a href={href('taskmanagers', e.taskmanager)}>{e.taskmanager}</a></>}</span>
               {e.message && e.message !== root && <details><summary>The whole message</summary><pre class="code wrap" tabIndex={0}>{e.message}</pre></details>}
             </div>
           )

@@ -17,7 +17,7 @@ export function JobPage({ id, tab, query }: { id: string; tab: string; query: UR
   if (!job) {
     if (state?.phase === 'refused') {
       return (
-        <Empty title={state.status === 404 ? 'There is no such job' : 'The job cannot be shown'}>
+        <Empty page title={state.status === 404 ? 'There is no such job' : 'The job cannot be shown'}>
           <p>{state.error}</p>
           <a class="button" href="#/">To the cluster</a>
         </Empty>
@@ -34,7 +34,7 @@ export function JobPage({ id, tab, query }: { id: string; tab: string; query: UR
       <Troubles job={job} />
       <Tabs label="Parts of the job" current={tab} tabs={[
         { id: 'overview', label: 'Overview', href: href('jobs', id) },
-        { id: 'data', label: 'Data', href: href('jobs', id, 'data'), n: rejected > 999 ? 999 : rejected, bad: (job.bad ?? 0) > 0 },
+        { id: 'data', label: 'Data', href: href('jobs', id, 'data'), n: rejected && count(rejected), bad: (job.bad ?? 0) > 0 },
         { id: 'checkpoints', label: 'Checkpoints', href: href('jobs', id, 'checkpoints'), n: failed, bad: true },
         { id: 'exceptions', label: 'Exceptions', href: href('jobs', id, 'exceptions'), n: exceptions.length, bad: true },
         { id: 'sql', label: 'SQL', href: href('jobs', id, 'sql') },

@@ -63,19 +63,10 @@ export function parseVariables(text: string): Record<string, string> {
   return out
 }
 
-// A jobmanager without completion is asked once only.
-let completes = true
+// How often a script is checked again when nobody could say what is wrong with it.
+const recheckMs = 3000
 
-async function complete(script: string, line: number, column: number): Promise<Completions> {
-  const none = { from: { line, column }, items: [] }
-  if (!completes) return none
-  try {
-    return await send<Completions>('sql/complete', { script, line, column })
-  } catch (e) {
-    if (e instanceof Failure && (e.status === 404 || e.status === 501)) completes = false
-    return none
-  }
-}
+const complete = (script: string, line: number, column: number) => send<Completions>('sql/complete', { script, line, column })
 
 export function SubmitPage({ query }: { query: URLSearchParams }) {
   useTitle('Submit')
@@ -106,6 +97,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
       return v.diagnostics ?? []
     } catch (e) {
       setCheckError(message(e))
+      setFailures((n) => n + 1)
       throw e
     }
   }
@@ -120,6 +112,12 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
     setOptions((o) => ({ ...o, name: origin.name, parallelism: String(origin.parallelism ?? '') }))
   }, [origin?.id])
   useEffect(() => editor.current?.check(), [options.variables])
+  const [failures, setFailures] = useState(0)
+  useEffect(() => {
+    if (!checkError) return
+    const t = setTimeout(() => editor.current?.check(), recheckMs)
+    return () => clearTimeout(t)
+  }, [checkError, failures])
   const tester = usePreview(() => ({ script: text, settings: settings(), maxRows: 100, timeoutMs: 20_000 }))
   const submit = () => {
     if (sending || readOnly) return
@@ -142,7 +140,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
       <div class="spread">
         <h1>Submit a job</h1>
         <div class="row">
-          <select class="input" style={{ width: '180px' }} aria-label="Start from an example" value="" onChange={(e) => {
+          <select class="input examples" aria-label="Start from an example" value="" onChange={(e) => {
             const x = examples?.find((ex) => ex.name === e.currentTarget.value)
             if (x) load(x.script)
             e.currentTarget.value = ''
@@ -175,7 +173,7 @@ export function SubmitPage({ query }: { query: URLSearchParams }) {
         }>
           {right === 'plan' ? <PlanView plan={validation?.plan ?? null} stale={problems.length > 0} /> : right === 'explain'
             ? <div class="body">{validation?.explain ? <pre class="code" tabIndex={0} role="region" aria-label="Plan as text">{validation.explain}</pre> : <p class="muted">Nothing to explain yet.</p>}</div>
-            : <PreviewView p={tester} />}
+            : <PreviewView p={tester} off={readOnly} />}
         </Card>
       </div>
     </div>
@@ -294,13 +292,13 @@ function usePreview(body: () => unknown): PreviewState {
   return { ...s, start, stop }
 }
 
-function PreviewView({ p }: { p: PreviewState }) {
+function PreviewView({ p, off }: { p: PreviewState; off: boolean }) {
   return (
     <>
       <div class="body tight">
         <div class="spread">
           {p.running ? <Spinner label={p.rows.length ? `${whole(p.rows.length)} rows so far` : p.note ? `Waiting: ${p.note}` : 'Running the query'} /> : <span class="muted small" role="status">{p.note || (p.error ? '' : 'Runs the SELECT of the script for a few seconds and shows its first rows. Nothing is written.')}</span>}
-          {p.running ? <button type="button" class="button" onClick={p.stop}><Icon name="stop" />Stop</button> : <button type="button" class="button" onClick={p.start}><Icon name="play" />Run</button>}
+          {p.running ? <button type="button" class="button" onClick={p.stop}><Icon name="stop" />Stop</button> : <button type="button" class="button" disabled={off} onClick={p.start}><Icon name="play" />Run</button>}
         </div>
         {p.error && <Fault text={p.error} />}
       </div>
