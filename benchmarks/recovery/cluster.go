@@ -45,12 +45,18 @@ type process struct {
 }
 
 func startProcess(dir, path string, args ...string) (*process, error) {
+	return startWith(nil, dir, path, args...)
+}
+
+// startWith is startProcess with more in its environment.
+func startWith(env []string, dir, path string, args ...string) (*process, error) {
 	f, err := os.CreateTemp(dir, filepath.Base(path)+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	p := &process{cmd: exec.Command(path, args...), log: f.Name(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = f, f
+	p.cmd.Env = append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -166,7 +172,12 @@ func startCluster(ctx context.Context, c config, taskmanagers, slots int) (cl *c
 }
 
 func (m *member) start(c config, dir string) (err error) {
-	m.process, err = startProcess(dir, c.bin+"/taskmanager", m.args...)
+	program, env := "/taskmanager", []string(nil)
+	if c.profile != "" {
+		file := filepath.Join(c.profile, fmt.Sprintf("taskmanager-%d.pprof", time.Now().UnixNano()))
+		program, env = "/profiled", []string{"BRAMBLE_E2E_PROFILE=" + file}
+	}
+	m.process, err = startWith(env, dir, c.bin+program, m.args...)
 	return err
 }
 

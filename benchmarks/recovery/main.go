@@ -34,7 +34,9 @@ type config struct {
 	memory      string
 	strict      bool
 	// short: that it runs.
-	short    bool
+	short bool
+	// profile is a directory for CPU profiles of the taskmanagers, or empty.
+	profile  string
 	bin, dir string
 }
 
@@ -55,6 +57,7 @@ func run() error {
 	flag.StringVar(&c.memory, "memory", "512m", "memory of a taskmanager")
 	flag.BoolVar(&c.strict, "strict", false, "fail when an aim is missed; on a machine with other work it may be by chance")
 	flag.BoolVar(&c.short, "short", false, "small and quick: that it runs, no figures to keep")
+	flag.StringVar(&c.profile, "profile", "", "write a CPU profile of each taskmanager that ends by itself to this directory; none of those killed")
 	flag.Parse()
 	if c.short {
 		c.keys, c.rounds, c.measure, c.checkpoints = c.keys/20, 1, 2*time.Second, 30
@@ -76,7 +79,7 @@ func run() error {
 		}
 		if name != "increment" && c.bin == "" {
 			c.bin = filepath.Join(c.dir, "bin")
-			if err := build(ctx, c.bin); err != nil {
+			if err := build(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -116,9 +119,16 @@ func (r result) print() int {
 	return missed
 }
 
-// build builds the programs as they are released.
-func build(ctx context.Context, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", to+"/", "./cmd/...")
+// build builds the programs as they are released, and the one that profiles if it is asked for.
+func build(ctx context.Context, c config) error {
+	args := []string{"build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", c.bin + "/", "./cmd/..."}
+	if c.profile != "" {
+		if err := os.MkdirAll(c.profile, 0o750); err != nil {
+			return err
+		}
+		args = append(args, "./benchmarks/e2e/profiled")
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {

@@ -549,12 +549,54 @@ func (s *Store) Snapshot() ([]byte, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
+	if err := s.refill(); err != nil {
+		return nil, err
+	}
 	for _, ns := range s.order {
 		if err := s.spaces[ns].write(); err != nil {
 			return nil, fmt.Errorf("snapshot namespace %d: %w", ns, err)
 		}
 	}
 	return own, s.flush()
+}
+
+// refill has everything written while memory has everything, when the store wants that.
+func (s *Store) refill() error {
+	r, ok := s.store.(state.Refiller)
+	if !ok {
+		return nil
+	}
+	changed, all := s.writes.Len(), 0
+	for _, sp := range s.spaces {
+		if sp.spilled {
+			return nil
+		}
+		for in := range sp.sides {
+			d := &sp.sides[in]
+			all += len(d.flags) - d.dead
+			for _, f := range d.flags {
+				if f&(flagDirty|flagDead) == flagDirty {
+					changed++
+				}
+			}
+		}
+	}
+	whole, err := r.Refill(changed, all)
+	if err != nil || !whole {
+		return err
+	}
+	s.writes.Reset()
+	for _, sp := range s.spaces {
+		clear(sp.kgs)
+		for in := range sp.sides {
+			for row, f := range sp.sides[in].flags {
+				if f&flagDead == 0 {
+					sp.sides[in].flags[row] = flagDirty
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Restore takes up what is in the state store, after the runtime has put a checkpoint there, with what Snapshot returned in each former task.

@@ -46,6 +46,13 @@ type Incremental interface {
 	SnapshotIncrement(epoch stream.Epoch) (Snapshot, error)
 }
 
+// Refiller is what stores offer that cost less when their owner, who has all of the content in memory, writes it all now and then.
+type Refiller interface {
+	// Refill is called before what has changed is written for the next snapshot: changed of all entries. When it returns true the store is empty and
+	// the owner writes all of them.
+	Refill(changed, all int) (bool, error)
+}
+
 // Iterator walks a range of a Store: for it.Next() { it.Key(); it.Value() }. Slices are valid until the next call.
 type Iterator interface {
 	Next() bool

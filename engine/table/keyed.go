@@ -297,8 +297,43 @@ func (k *Keyed) Snapshot() error {
 	if k.o.Open == nil {
 		return nil
 	}
+	err := k.open()
+	if err == nil {
+		err = k.refill()
+	}
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
 	if err := k.write(); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
+	}
+	return nil
+}
+
+// refill has everything written while memory has everything, when the store wants that.
+func (k *Keyed) refill() error {
+	r, ok := k.store.(state.Refiller)
+	if !ok || k.backed {
+		return nil
+	}
+	changed, all := 0, 0
+	for _, f := range k.flags {
+		if f&flagDead == 0 {
+			all++
+		}
+		if f&flagDirty != 0 {
+			changed++
+		}
+	}
+	whole, err := r.Refill(changed, all)
+	if err != nil || !whole {
+		return err
+	}
+	for g, f := range k.flags {
+		if f&flagDead == 0 {
+			k.flags[g] |= flagDirty
+		}
+		k.flags[g] &^= flagStored
 	}
 	return nil
 }
@@ -326,7 +361,7 @@ func (k *Keyed) Sweep(kg stream.KeyGroup, before int64) (int, error) {
 			k.Remove(g)
 		}
 	}
-	if k.store == nil {
+	if k.store == nil || !k.backed {
 		return 0, nil
 	}
 	if err := k.write(); err != nil {

@@ -151,9 +151,46 @@ func (w *Windowed) Snapshot() error {
 	if w.o.Open == nil {
 		return nil
 	}
+	if len(w.order) > 0 {
+		if err := w.open(); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+		if err := w.refill(); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+	}
 	for _, ns := range w.order {
 		if err := w.write(w.spaces[ns]); err != nil {
 			return fmt.Errorf("snapshot namespace %d: %w", ns, err)
+		}
+	}
+	return nil
+}
+
+// refill has everything written while memory has everything, when the store wants that.
+func (w *Windowed) refill() error {
+	r, ok := w.store.(state.Refiller)
+	if !ok {
+		return nil
+	}
+	changed, all := 0, 0
+	for _, s := range w.spaces {
+		if s.spilled {
+			return nil
+		}
+		all += len(s.dirty)
+		for _, d := range s.dirty {
+			changed += int(d)
+		}
+	}
+	whole, err := r.Refill(changed, all)
+	if err != nil || !whole {
+		return err
+	}
+	for _, s := range w.spaces {
+		clear(s.kgs)
+		for g := range s.dirty {
+			s.dirty[g] = 1
 		}
 	}
 	return nil

@@ -39,7 +39,7 @@ const (
 	runsMax = 256
 )
 
-// runSuffix ends the names of runs: <instance>_<place in the chain, 8 digits>.run
+// runSuffix ends the names of runs: <instance>_<place in the chain, 8 digits>.run, or .all.run
 const runSuffix = ".run"
 
 // chain keeps the files that incremental snapshots consist of as hard links beside the database, since Pebble deletes its own when it has
@@ -68,8 +68,92 @@ type generation struct {
 	dir        string
 	refs       int
 	base, runs []state.SnapshotFile
-	baseBytes  int64
-	runBytes   int64
+	// baseBytes are of base and of runs that have everything, runBytes of the others. entries are the writes in runs that direct has made.
+	baseBytes, runBytes int64
+	entries             int64
+}
+
+// add adds a run.
+func (g *generation) add(f state.SnapshotFile, whole bool, entries int) {
+	g.runs = append(g.runs, f)
+	g.entries += int64(entries)
+	if whole {
+		g.baseBytes += f.SizeBytes
+	} else {
+		g.runBytes += f.SizeBytes
+	}
+}
+
+// share makes base the base of g.
+func (g *generation) share(base *generation) error {
+	if err := os.MkdirAll(g.dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range base.base {
+		if err := vfs.LinkOrCopy(vfs.Default, filepath.Join(base.dir, f.Name), filepath.Join(g.dir, f.Name)); err != nil {
+			return err
+		}
+	}
+	g.base, g.baseBytes = base.base, base.baseBytes
+	return nil
+}
+
+// next makes the name of a run that the present generation gets.
+func (c *chain) next(whole bool) (dir, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.seq++
+	suffix := runSuffix
+	if whole {
+		suffix = wholeSuffix
+	}
+	return c.mu.cur.dir, fmt.Sprintf("%s%s%08d%s", c.instance, sep, c.mu.seq, suffix)
+}
+
+// add adds a run of so many writes that is in the present generation's directory.
+func (c *chain) add(f state.SnapshotFile, whole bool, entries int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.cur.add(f, whole, entries)
+}
+
+// runs are the paths of the present generation's runs, oldest first.
+func (c *chain) runs() (paths []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.mu.cur; g != nil {
+		for _, f := range g.runs {
+			paths = append(paths, filepath.Join(g.dir, f.Name))
+		}
+	}
+	return paths
+}
+
+// bytes is what the present generation comes to.
+func (c *chain) bytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.cur == nil {
+		return 0
+	}
+	return c.mu.cur.baseBytes + c.mu.cur.runBytes
+}
+
+// estimate is about how large a run of the number of entries gets, by those there are, or with the given size of one.
+func (c *chain) estimate(entries, each int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.mu.cur; g != nil && g.entries > 0 {
+		each = (g.baseBytes + g.runBytes) / g.entries
+	}
+	return entries * each
+}
+
+// release lets go of a generation that is not the present one.
+func (c *chain) release(g *generation) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return g.releaseLocked()
 }
 
 func newChain(dir, instance string) *chain {
@@ -196,8 +280,7 @@ func (c *chain) flushed(info cpebble.FlushInfo) {
 				break
 			}
 			delete(c.mu.written, plain)
-			g.runs = append(g.runs, f)
-			g.runBytes += f.SizeBytes
+			g.add(f, false, 0)
 		}
 	}
 	for plain, link := range c.mu.written {
@@ -267,15 +350,8 @@ func (s *increment) Close() error {
 
 // SnapshotIncrement implements state.Incremental.
 func (s *Store) SnapshotIncrement(epoch stream.Epoch) (state.Snapshot, error) {
-	if err := s.flush(); err != nil {
+	if err := s.extend(epoch); err != nil {
 		return nil, fmt.Errorf("snapshot state at epoch %d: %w", epoch, err)
-	}
-	total := s.db.Metrics().Total()
-	if s.rebase || s.chain.full(s.written, total.TablesSize) {
-		if err := s.newBase(epoch); err != nil {
-			return nil, fmt.Errorf("snapshot state at epoch %d: %w", epoch, err)
-		}
-		s.rebase, s.written = false, 0
 	}
 	snap := s.chain.snapshot()
 	if err := s.h.failed(); err != nil {
@@ -284,13 +360,42 @@ func (s *Store) SnapshotIncrement(epoch stream.Epoch) (state.Snapshot, error) {
 	return snap, nil
 }
 
-// newBase begins a chain with what the database holds. The memtable is empty.
-func (s *Store) newBase(epoch stream.Epoch) error {
-	g, err := s.chain.begin()
+// extend brings the chain up to date, or begins another one.
+func (s *Store) extend(epoch stream.Epoch) error {
+	if s.direct != nil {
+		if err := s.snapshotDirect(); err != nil {
+			return err
+		}
+		if !s.chain.full(s.written, s.chain.bytes()) {
+			return nil
+		}
+		// Whoever writes this store does not refill it.
+		if err := s.attach(); err != nil {
+			return err
+		}
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	total := s.db.Metrics().Total()
+	if !s.rebase && !s.chain.full(s.written, total.TablesSize) {
+		return nil
+	}
+	g, err := s.makeBase(strconv.FormatUint(uint64(epoch), 10))
 	if err != nil {
 		return err
 	}
-	fail := func(err error) error { return errors.Join(err, os.RemoveAll(g.dir)) }
+	s.rebase, s.written = false, 0
+	return s.chain.adopt(g)
+}
+
+// makeBase makes a generation of what the database holds; epoch is in the names of what is no table. The memtable is empty.
+func (s *Store) makeBase(epoch string) (*generation, error) {
+	g, err := s.chain.begin()
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*generation, error) { return nil, errors.Join(err, os.RemoveAll(g.dir)) }
 	if err := s.db.Checkpoint(g.dir); err != nil {
 		return fail(err)
 	}
@@ -298,29 +403,24 @@ func (s *Store) newBase(epoch stream.Epoch) error {
 	if err != nil {
 		return fail(err)
 	}
-	e := strconv.FormatUint(uint64(epoch), 10)
 	for _, f := range list {
 		info, err := f.Info()
 		if err != nil {
 			return fail(err)
 		}
-		name := s.listed(f.Name(), e)
+		name := s.listed(f.Name(), epoch)
 		if err := os.Rename(filepath.Join(g.dir, f.Name()), filepath.Join(g.dir, name)); err != nil {
 			return fail(err)
 		}
 		g.base = append(g.base, state.SnapshotFile{Name: name, SizeBytes: info.Size()})
 		g.baseBytes += info.Size()
 	}
-	return s.chain.adopt(g)
+	return g, nil
 }
 
-// takeUp makes the files of a snapshot in dir the present chain, leaves the base under Pebble's own names and returns the paths of the runs, oldest
+// takeUp makes the files of a snapshot in dir, of which list are all, the present chain, leaves the base under Pebble's own names and returns the paths of the runs, oldest
 // first, and what the base's tables are listed as.
-func (c *chain) takeUp(dir string) (runs []string, names map[string]string, err error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *chain) takeUp(dir string, list []os.DirEntry) (runs []string, names map[string]string, err error) {
 	g, err := c.begin()
 	if err != nil {
 		return nil, nil, err
@@ -361,8 +461,7 @@ func (g *generation) take(dir string, e os.DirEntry, plain string) error {
 	from := filepath.Join(dir, e.Name())
 	f := state.SnapshotFile{Name: e.Name(), SizeBytes: info.Size()}
 	if strings.HasSuffix(plain, runSuffix) {
-		g.runs = append(g.runs, f)
-		g.runBytes += f.SizeBytes
+		g.add(f, strings.HasSuffix(plain, wholeSuffix), 0)
 		return os.Rename(from, filepath.Join(g.dir, f.Name))
 	}
 	g.base = append(g.base, f)
@@ -375,7 +474,7 @@ func (g *generation) take(dir string, e os.DirEntry, plain string) error {
 
 // place is a run's place in its chain.
 func place(name string) int {
-	digits := strings.TrimSuffix(name[strings.LastIndex(name, sep)+1:], runSuffix)
+	digits, _, _ := strings.Cut(name[strings.LastIndex(name, sep)+1:], ".")
 	n, _ := strconv.ParseUint(digits, 10, 31) // who wrote it wrote digits; others come first, and are then refused as no tables
 	return int(n)
 }

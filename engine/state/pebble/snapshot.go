@@ -26,7 +26,7 @@ type snapshot struct {
 // beside the store's. A table file is listed under the same name in every snapshot of its life, other files under names of the epoch's own.
 // Nothing but the database's own files is in it, so that it is the form of savepoints; see SnapshotIncrement for what checkpoints take.
 func (s *Store) Snapshot(epoch stream.Epoch) (state.Snapshot, error) {
-	if err := s.flush(); err != nil {
+	if err := errors.Join(s.attach(), s.flush()); err != nil {
 		return nil, fmt.Errorf("snapshot state at epoch %d: %w", epoch, err)
 	}
 	e := strconv.FormatUint(uint64(epoch), 10)
@@ -59,13 +59,17 @@ func (s *Store) Snapshot(epoch stream.Epoch) (state.Snapshot, error) {
 
 // listed is the name under which a snapshot lists a file.
 func (s *Store) listed(plain, epoch string) string {
+	instance := s.o.Instance
+	if s.reopened > 0 { // the numbers of tables have begun anew
+		instance += "-db" + strconv.Itoa(s.reopened)
+	}
 	if !isTable(plain) {
-		return s.o.Instance + "-" + epoch + sep + plain
+		return instance + "-" + epoch + sep + plain
 	}
 	if n, ok := s.names[plain]; ok {
 		return n
 	}
-	return s.o.Instance + sep + plain
+	return instance + sep + plain
 }
 
 func (s *snapshot) Files() []state.SnapshotFile { return s.files }
