@@ -152,7 +152,12 @@ dist: cross ## Archives for the way without Docker: programs, units, settings, S
 .PHONY: swarm-test
 swarm-test: images-save ## Deploy deploy/stack.yml on a Docker swarm of three nodes on this machine, and give it trouble (as root, Linux)
 	scripts/swarm-deps
-	go test -tags swarm -count=1 -v -timeout 40m -run '$(or $(RUN),.)' ./test/swarm
+	go test -tags swarm -count=1 -v -timeout 60m -run '$(or $(RUN),.)' ./test/swarm
+
+.PHONY: swarm-short
+swarm-short: images-save ## The same on a swarm of one node, within some minutes
+	scripts/swarm-deps
+	go test -tags swarm -count=1 -v -timeout 10m -run '^TestShort$$' ./test/swarm
 
 .PHONY: test-arm
 test-arm: ## Vet everything for armv7, and run the core's tests as on such a Pi, under qemu
@@ -174,6 +179,7 @@ bench-short: ## Run every benchmark once, so that none rots
 	$(if $(BENCHED),go test -short -run '^$$' -bench . -benchtime 1x $(BENCHED))
 	go test -count=1 -tags integration ./internal/bench
 	go run ./benchmarks/suite -short
+	go run ./benchmarks/recovery -short
 
 .PHONY: nexmark-conformance
 nexmark-conformance: ## Compare Nexmark's results with Apache Flink's, row for row; EVENTS=1000000 QUERIES=q0,q5; RECORDED=1 needs no Flink
