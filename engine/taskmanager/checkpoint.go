@@ -66,7 +66,7 @@ type durables struct {
 }
 
 func (x *executor) durablesOf(d *pb.Deploy) (*durables, error) {
-	s := &durables{tm: x.tm}
+	s := &durables{tm: x.tm, present: newPresent()}
 	s.mu.triggers, s.mu.changed = map[stream.Epoch]*pb.TriggerCheckpoint{}, make(chan struct{})
 	if d.CheckpointDir == "" {
 		return s, nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/blob"
@@ -23,14 +22,21 @@ const componentStorage = "checkpoint storage"
 
 // present is the listing that tasks of an attempt share.
 type present struct {
-	sync.Mutex
+	// turn is taken by who asks storage; the others wait, until it has answered or their job has ended: a mutex would have them wait beyond that.
+	turn  chan struct{}
 	sizes map[string]int64
 }
 
+func newPresent() present { return present{turn: make(chan struct{}, 1)} }
+
 // list asks storage once; a failure is not remembered.
 func (p *present) list(ctx context.Context, list func(context.Context) (map[string]int64, error)) (map[string]int64, error) {
-	p.Lock()
-	defer p.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-p.turn }()
 	if p.sizes == nil {
 		sizes, err := list(ctx)
 		if err != nil {
