@@ -22,10 +22,11 @@ type HTTP struct {
 	ReadOnly  *bool
 	// TLSCert and TLSKey are PEM files, "" for no TLS.
 	TLSCert, TLSKey string
-	// Substitute, Complete, Statement and Diagnose are of rest.Language, Examples scripts to begin with, UI the front end; each may be nil.
+	// Substitute, Complete, Statement, Settings and Diagnose are of rest.Language, Examples scripts to begin with, UI the front end; each may be nil.
 	Substitute func(script string, settings map[string]string) (string, error)
 	Complete   func(script string, line, column int) rest.Completion
 	Statement  func(kept []string, statement string) (rest.Statement, error)
+	Settings   []string
 	Diagnose   func(error) []rest.Diagnostic
 	Examples   []rest.Example
 	UI         http.Handler
@@ -58,7 +59,7 @@ func (jm *JobManager) serveHTTP(ctx context.Context) error {
 	}
 	s := rest.New(rest.Config{
 		Context: ctx, Views: views{jm}, Actions: &jobService{jm: jm}, Previews: previews{&jobService{jm: jm}}, Examples: cfg.Examples, Version: jm.cfg.Version, Access: access,
-		Language: rest.Language{Substitute: cfg.Substitute, Plan: jm.planScript, Complete: cfg.Complete, Statement: cfg.Statement, Diagnose: cfg.Diagnose},
+		Language: rest.Language{Substitute: cfg.Substitute, Plan: jm.planScript, Complete: cfg.Complete, Statement: cfg.Statement, Settings: cfg.Settings, Diagnose: cfg.Diagnose},
 		Settings: jm.settings(), UI: cfg.UI, Now: jm.cfg.Clock.Now, Log: log,
 		Random: func(b []byte) error { _, err := io.ReadFull(jm.cfg.Rand, b); return err },
 	})

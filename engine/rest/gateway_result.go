@@ -1,60 +1,142 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
+// gatewayOperation is a statement that runs or has run.
+type gatewayOperation struct {
+	ctx    context.Context //nolint:containedctx // the operation's life, not a call's
+	cancel context.CancelFunc
+	ended  chan struct{}
+	// zone is where TIMESTAMP_LTZ is shown, nil for UTC.
+	zone *time.Location
+	mu   struct {
+		sync.Mutex
+		// wake is closed, and replaced, when there is room for rows again.
+		wake    chan struct{}
+		columns []gatewayColumn
+		types   []*gatewayType
+		kind    string
+		query   bool
+		jobID   string
+		ready   bool
+		over    bool
+		state   string
+		err     error
+		// rows wait, with that many bytes; page is what token-1 was answered with. Both are as previews write them.
+		rows, page []gatewayRow
+		bytes      int
+		token      int64
+	}
+}
+
+type gatewayRow struct {
+	Kind   string            `json:"kind"`
+	Fields []json.RawMessage `json:"fields"`
+}
+
+type gatewayColumn struct {
+	Name        string  `json:"name"`
+	LogicalType object  `json:"logicalType"`
+	Comment     *string `json:"comment"`
+}
+
 // gatewayKinds are Flink's names of the kinds of rows.
 var gatewayKinds = [...]string{"INSERT", "UPDATE_BEFORE", "UPDATE_AFTER", "DELETE"}
 
-// result is the only row of a statement that is done at once.
-func (o *gatewayOperation) result(kind, jobID, column, value string) {
+// The forms of rows: values as JSON, or as text.
+const (
+	rowsJSON  = "JSON"
+	rowsPlain = "PLAIN_TEXT"
+)
+
+// ok is the result of a statement that has none.
+func (o *gatewayOperation) ok() error {
+	err := o.result("", []PreviewColumn{{"result", "STRING"}}, [][]any{{"OK"}})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	t, _ := gatewayType("STRING")
-	text, _ := json.Marshal(value) //nolint:errchkjson // text
-	o.mu.columns = []gatewayColumn{{Name: column, LogicalType: t}}
-	o.mu.rows = []gatewayRow{{"INSERT", []json.RawMessage{text}}}
-	o.mu.kind, o.mu.jobID, o.mu.ready = kind, jobID, true
+	o.mu.kind = "SUCCESS"
+	return err
+}
+
+// result is that of a statement that is done at once.
+func (o *gatewayOperation) result(jobID string, columns []PreviewColumn, rows [][]any) error {
+	columnsOf, types, err := gatewayColumns(columns)
+	if err != nil {
+		return err
+	}
+	all := make([]gatewayRow, len(rows))
+	for i, row := range rows {
+		all[i].Kind = gatewayKinds[0]
+		for _, v := range row {
+			data, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			if text, ok := v.(string); ok {
+				data = jsonText(text)
+			}
+			all[i].Fields = append(all[i].Fields, data)
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mu.columns, o.mu.types, o.mu.rows = columnsOf, types, all
+	o.mu.kind, o.mu.jobID, o.mu.ready = "SUCCESS_WITH_CONTENT", jobID, true
+	return nil
+}
+
+func gatewayColumns(columns []PreviewColumn) (documents []gatewayColumn, types []*gatewayType, err error) {
+	for _, c := range columns {
+		t, err := gatewayTypeOf(c.Type)
+		if err != nil {
+			return nil, nil, fmt.Errorf("column %q: %w", c.Name, err)
+		}
+		documents, types = append(documents, gatewayColumn{Name: c.Name, LogicalType: t.document()}), append(types, t)
+	}
+	return documents, types, nil
 }
 
 // take takes in what a query says. It waits while too many rows have not been fetched.
-func (o *gatewayOperation) take(ctx context.Context, m *pb.PreviewResponse) error {
+func (o *gatewayOperation) take(m *pb.PreviewResponse) error {
 	switch m := m.Message.(type) {
 	case *pb.PreviewResponse_Columns:
-		var columns []gatewayColumn
+		var columns []PreviewColumn
 		for _, c := range m.Columns.Columns {
-			t, ok := gatewayType(c.Type)
-			if !ok {
-				return &gatewayError{http.StatusBadRequest, fmt.Sprintf("column %q is %s, which the gateway does not pass on: CAST it AS STRING", c.Name, c.Type)}
-			}
-			columns = append(columns, gatewayColumn{Name: c.Name, LogicalType: t})
+			columns = append(columns, PreviewColumn{c.Name, c.Type})
+		}
+		documents, types, err := gatewayColumns(columns)
+		if err != nil {
+			return err
 		}
 		o.mu.Lock()
-		o.mu.columns, o.mu.kind, o.mu.query, o.mu.ready = columns, "SUCCESS_WITH_CONTENT", true, true
+		o.mu.columns, o.mu.types, o.mu.kind, o.mu.query, o.mu.ready = documents, types, "SUCCESS_WITH_CONTENT", true, true
 		o.mu.Unlock()
 	case *pb.PreviewResponse_Rows:
 		var rows [][]json.RawMessage
 		if err := json.Unmarshal(m.Rows.RowsJson, &rows); err != nil {
 			return err
 		}
+		width := o.width()
 		for i, fields := range rows {
-			if len(fields) != o.width() {
-				return fmt.Errorf("a row of %d values in place of %d", len(fields), o.width())
+			if len(fields) != width {
+				return fmt.Errorf("a row of %d values in place of %d", len(fields), width)
 			}
 			kind := byte(0)
 			if i < len(m.Rows.Kinds) {
 				kind = m.Rows.Kinds[i]
 			}
-			if err := o.put(ctx, gatewayRow{gatewayKinds[kind&3], fields}); err != nil {
+			if err := o.put(gatewayRow{gatewayKinds[kind&3], fields}); err != nil {
 				return err
 			}
 		}
@@ -70,14 +152,12 @@ func (o *gatewayOperation) width() int {
 	return len(o.mu.columns)
 }
 
-func (o *gatewayOperation) put(ctx context.Context, r gatewayRow) error {
+func (o *gatewayOperation) put(r gatewayRow) error {
 	for {
 		o.mu.Lock()
-		if len(o.mu.rows) < gatewayPageMax {
-			for i, c := range o.mu.columns {
-				if root, _ := c.LogicalType["type"].(string); strings.HasPrefix(root, "TIMESTAMP") { // ISO 8601
-					r.Fields[i] = bytes.Replace(r.Fields[i], []byte(" "), []byte("T"), 1)
-				}
+		if len(o.mu.rows) < gatewayPageMax && o.mu.bytes < gatewayPageBytesMax {
+			for _, f := range r.Fields {
+				o.mu.bytes += len(f)
 			}
 			o.mu.rows = append(o.mu.rows, r)
 			o.mu.Unlock()
@@ -87,8 +167,8 @@ func (o *gatewayOperation) put(ctx context.Context, r gatewayRow) error {
 		o.mu.Unlock()
 		select {
 		case <-wake:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-o.ctx.Done():
+			return o.ctx.Err()
 		}
 	}
 }
@@ -133,13 +213,16 @@ func gatewayFetch(r *http.Request, o *gatewayOperation) (any, error) {
 	if err != nil {
 		return nil, &gatewayError{http.StatusBadRequest, "the token has to be a number"}
 	}
-	if f := r.URL.Query().Get("rowFormat"); f != "" && !strings.EqualFold(f, "JSON") {
-		return nil, &gatewayError{http.StatusBadRequest, "rowFormat " + f + ": rows come as JSON only"}
+	format := rowsJSON
+	if f := r.URL.Query().Get("rowFormat"); f != "" {
+		if format = strings.ToUpper(f); format != rowsJSON && format != rowsPlain {
+			return nil, &gatewayError{http.StatusBadRequest, "rowFormat " + f + ": " + rowsJSON + " or " + rowsPlain + " is wanted"}
+		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	here := strings.TrimSuffix(r.URL.Path, r.PathValue("token"))
-	next := func(t int64) string { return here + strconv.FormatInt(t, 10) + "?rowFormat=JSON" }
+	next := func(t int64) string { return here + strconv.FormatInt(t, 10) + "?rowFormat=" + format }
 	switch {
 	case o.mu.err != nil:
 		return nil, o.mu.err
@@ -148,23 +231,34 @@ func gatewayFetch(r *http.Request, o *gatewayOperation) (any, error) {
 	case !o.mu.ready:
 		return object{"resultType": "NOT_READY", "nextResultUri": next(0)}, nil
 	case token == o.mu.token && o.mu.over && len(o.mu.rows) == 0:
-		return o.document("EOS", nil, ""), nil
+		return o.document("EOS", format, nil, "")
 	case token == o.mu.token:
-		o.mu.page, o.mu.rows = o.mu.rows, nil
+		o.mu.page, o.mu.rows, o.mu.bytes = o.mu.rows, nil, 0
 		o.mu.token++
 		close(o.mu.wake)
 		o.mu.wake = make(chan struct{})
 	case token != o.mu.token-1:
 		return nil, &gatewayError{http.StatusBadRequest, fmt.Sprintf("the token is to be %d, or %d again", o.mu.token, max(o.mu.token-1, 0))}
 	}
-	return o.document("PAYLOAD", o.mu.page, next(o.mu.token)), nil
+	return o.document("PAYLOAD", format, o.mu.page, next(o.mu.token))
 }
 
 // document is a page. The operation is locked.
-func (o *gatewayOperation) document(resultType string, rows []gatewayRow, next string) object {
+func (o *gatewayOperation) document(resultType, format string, rows []gatewayRow, next string) (any, error) {
+	data := make([]gatewayRow, len(rows))
+	for i, row := range rows {
+		data[i] = gatewayRow{row.Kind, make([]json.RawMessage, len(row.Fields))}
+		for f, raw := range row.Fields {
+			v, err := o.mu.types[f].value(raw, format == rowsPlain, o.zone)
+			if err != nil {
+				return nil, err
+			}
+			data[i].Fields[f] = v
+		}
+	}
 	d := object{
 		"resultType": resultType, "isQueryResult": o.mu.query, "resultKind": o.mu.kind,
-		"results": object{"columns": o.mu.columns, "rowFormat": "JSON", "data": append([]gatewayRow{}, rows...)},
+		"results": object{"columns": o.mu.columns, "rowFormat": format, "data": data},
 	}
 	if o.mu.jobID != "" {
 		d["jobID"] = o.mu.jobID
@@ -172,5 +266,5 @@ func (o *gatewayOperation) document(resultType string, rows []gatewayRow, next s
 	if next != "" {
 		d["nextResultUri"] = next
 	}
-	return d
+	return d, nil
 }

@@ -76,6 +76,8 @@ type Language struct {
 	Complete func(script string, line, column int) Completion
 	// Statement says what a statement of a SQL session does; kept are those before it that count for it. It is called on any goroutine.
 	Statement func(kept []string, statement string) (Statement, error)
+	// Settings are the keys of settings that Plan knows, nil for all.
+	Settings []string
 	// Diagnose finds the positions in an error of the two; none when it has none. EndLine may be 0.
 	Diagnose func(err error) []Diagnostic
 }

@@ -20,7 +20,7 @@ import (
 // withLanguage gives the HTTP server what it needs of SQL, and scripts to begin with.
 func withLanguage(h jobmanager.HTTP) jobmanager.HTTP {
 	h.Substitute, h.Complete, h.Diagnose = substituteSettings, completer(), diagnose
-	h.Statement = readStatement
+	h.Statement, h.Settings = readStatement, plan.Settings()
 	h.UI = web.Handler()
 	for _, e := range examples.All() {
 		h.Examples = append(h.Examples, rest.Example{Name: e.Name, Title: e.Title, Script: e.Script})

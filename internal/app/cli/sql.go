@@ -163,8 +163,8 @@ const sqlHelp = `Statements end with a semicolon.
   SELECT, WITH, VALUES                          shows the rows; q or Ctrl-C ends it
   INSERT INTO, EXECUTE STATEMENT SET            submits a job
   EXPLAIN                                       shows the plans
-  SHOW TABLES, SHOW CREATE TABLE t, DESCRIBE t  what this session has
-  SHOW JOBS                                     what runs; bramble status and cancel tell and do more
+  SHOW TABLES, SHOW CREATE TABLE t, DESCRIBE t  what this session has; also SHOW VIEWS, FUNCTIONS LIKE 'a%'
+  SHOW JOBS, STOP JOB 'id' WITH SAVEPOINT       what runs; bramble status and cancel tell and do more
   SET                                           the settings that were made
   CLEAR, HELP, QUIT                             or Ctrl-D
 Tab completes, arrows go through the history, Ctrl-C drops what was typed.
@@ -176,8 +176,7 @@ func (r *sqlRun) statement(ctx context.Context, stmt string) error {
 	if err != nil {
 		return err
 	}
-	verb, operand := verbOf(stmt)
-	switch verb {
+	switch verbOf(stmt) {
 	case verbKeep:
 		return r.session.keep(stmt)
 	case verbQuery:
@@ -188,32 +187,8 @@ func (r *sqlRun) statement(ctx context.Context, stmt string) error {
 		text, err := r.session.explain(stmt)
 		fmt.Fprint(r.out, text)
 		return err
-	case verbShowTables:
-		rows := [][]string{}
-		for _, n := range r.session.names() {
-			rows = append(rows, []string{n.name, n.kind})
-		}
-		return r.list([]string{"name", "kind"}, rows)
-	case verbShowCreate:
-		for _, n := range r.session.names() {
-			if n.name == strings.Trim(operand, "`") {
-				fmt.Fprintln(r.out, n.text+";")
-				return nil
-			}
-		}
-		return fmt.Errorf("there is no table or view %s", operand)
-	case verbShowJobs:
-		return r.jobs(ctx)
-	case verbDescribe:
-		columns, err := r.session.describe(operand)
-		if err != nil {
-			return err
-		}
-		rows := make([][]string, len(columns))
-		for i, k := range columns {
-			rows[i] = []string{k.name, strings.TrimSuffix(k.kind, " NOT NULL"), fmt.Sprint(!strings.HasSuffix(k.kind, " NOT NULL"))}
-		}
-		return r.list([]string{"name", "type", "null"}, rows)
+	case verbCommand:
+		return r.command(ctx, stmt)
 	case verbSet:
 		for _, k := range r.session.kept {
 			if w := words(k, 1); len(w) == 1 && (w[0] == "SET" || w[0] == "RESET") {
@@ -246,52 +221,6 @@ func (r *sqlRun) submit(ctx context.Context, stmt string) error {
 		return json.NewEncoder(r.out).Encode(map[string]string{"jobId": id})
 	}
 	fmt.Fprintln(r.out, "Job has been submitted with JobID", id)
-	return nil
-}
-
-func (r *sqlRun) jobs(ctx context.Context) error {
-	all, err := r.session.cluster.Jobs(ctx)
-	if err != nil {
-		return err
-	}
-	rows := [][]string{}
-	for _, j := range all {
-		rows = append(rows, []string{j.JobId, clean(j.Name), jobState(j.State), clock(j.SubmittedAtMs)})
-	}
-	return r.list([]string{"job id", "name", "state", "submitted"}, rows)
-}
-
-// list prints a small table of text.
-func (r *sqlRun) list(header []string, rows [][]string) error {
-	switch r.output {
-	case "json":
-		enc := json.NewEncoder(r.out)
-		for _, row := range rows {
-			object := map[string]string{}
-			for i, name := range header {
-				object[name] = row[i]
-			}
-			if err := enc.Encode(object); err != nil {
-				return err
-			}
-		}
-		return nil
-	case "csv":
-		w := csv.NewWriter(r.out)
-		w.WriteAll(append([][]string{header}, rows...)) //nolint:errcheck // Error tells
-		return w.Error()
-	}
-	t := &liveTable{names: header, types: make([]string, len(header))}
-	for _, row := range rows {
-		data, err := json.Marshal(row)
-		if err != nil {
-			return err
-		}
-		t.rows = append(t.rows, data)
-	}
-	for _, line := range t.lines(len(rows), 0) {
-		fmt.Fprintln(r.out, line)
-	}
 	return nil
 }
 

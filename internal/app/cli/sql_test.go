@@ -129,6 +129,14 @@ func (f *fakeSQL) Jobs(context.Context, ...pb.JobState) ([]*pb.JobSummary, error
 	return []*pb.JobSummary{{JobId: "abc", Name: "house", State: pb.JobState_JOB_STATE_RUNNING}}, nil
 }
 
+func (f *fakeSQL) Cancel(_ context.Context, id string) (string, pb.JobState, error) {
+	return id, pb.JobState_JOB_STATE_CANCELED, nil
+}
+
+func (f *fakeSQL) Stop(_ context.Context, id, _ string, drain bool) (*pb.StopJobResponse, error) {
+	return &pb.StopJobResponse{Path: fmt.Sprintf("file:///%s/%t", id, drain)}, nil
+}
+
 func newRun(output string) (r *sqlRun, f *fakeSQL, out, errs *bytes.Buffer) {
 	f, out, errs = &fakeSQL{}, &bytes.Buffer{}, &bytes.Buffer{}
 	r = &sqlRun{out: out, err: errs, output: output, session: &sqlSession{cluster: f, config: map[string]string{}}, clear: func() {}}
@@ -140,15 +148,21 @@ const sqlTables = "CREATE TABLE a (x INT, s STRING NOT NULL)\n WITH ('connector'
 
 func TestSQLStatements(t *testing.T) {
 	for _, c := range []struct{ name, output, text, want string }{
-		{"tables", "table", "SHOW TABLES;", " name | kind\n------+------\n a    | table\n v    | view\n b    | table\n"},
-		{"drop", "csv", "DROP VIEW v; SHOW TABLES", "name,kind\na,table\nb,table\n"},
-		{"describe", "json", "DESCRIBE a", `{"name":"x","null":"true","type":"INT"}` + "\n" + `{"name":"s","null":"false","type":"STRING"}` + "\n"},
+		{"tables", "table", "SHOW TABLES;", " table name\n-----------\n a\n b\n v\n"},
+		{"drop", "csv", "DROP VIEW v; SHOW TABLES", "table name\na\nb\n"},
+		{"describe", "json", "DESCRIBE a", `{"name":"x","type":"INT","null":true,"key":null,"extras":null,"watermark":null}` + "\n" + `{"name":"s","type":"STRING","null":false,"key":null,"extras":null,"watermark":null}` + "\n"},
+		{"what is empty is not shown", "table", "DESCRIBE v", " name | type | null\n------+------+-----\n x    | INT  | true\n"},
+		{"use", "table", "USE default_database; USE CATALOG default_catalog", "ok\nok\n"},
+		{"jobs", "csv", "SHOW JOBS", "job id,job name,status,start time\nabc,house,RUNNING,1970-01-01 00:00:00.000Z\n"},
+		{"one job", "csv", "DESCRIBE JOB 'ab'", "job id,job name,status,start time\nabc,house,RUNNING,1970-01-01 00:00:00.000Z\n"},
+		{"cancel", "table", "STOP JOB 'abc'", "ok\n"},
+		{"stop", "csv", "STOP JOB 'abc' WITH SAVEPOINT WITH DRAIN", "savepoint path\nfile:///abc/true\n"},
 		{"select", "table", "SELECT * FROM v", " x | s\n---+-----\n 1 | a,b\n 2 | NULL\n(2 rows, 2 changes; there may be more: it ended at --rows)\n"},
 		{"csv", "csv", "SELECT * FROM v", "op,x,s\n+I,1,\"a,b\"\n+U,2,\n"},
 		{"json", "json", "SELECT * FROM v", `{"op":"+I","row":{"x":1,"s":"a,b"}}` + "\n" + `{"op":"+U","row":{"x":2,"s":null}}` + "\n"},
 		{"insert", "table", "INSERT INTO b SELECT x FROM v", "Job has been submitted with JobID abc\n"},
 		{"set", "table", "SET 'parallelism.default' = '2'; SET", "SET 'parallelism.default' = '2';\n"},
-		{"show create", "table", "SHOW CREATE TABLE b", "CREATE TABLE b (x INT) WITH ('connector' = 'blackhole');\n"},
+		{"show create", "table", "SHOW CREATE TABLE b", "CREATE TABLE default_catalog.default_database.b (\n  x INT\n)\nWITH (\n  'connector' = 'blackhole'\n);\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, _, out, _ := newRun(c.output)
@@ -168,7 +182,9 @@ func TestSQLErrorsHavePlaces(t *testing.T) {
 		{"\nCREATE VIEW w AS\n SELECT y FROM a;", `f.sql:6:9: column "y" does not exist`},
 		{"\n\nSELECT boom", "f.sql:6:8: it failed"},
 		{"\nEXPLAIN\nSELECT nope FROM a", `f.sql:6:8: column "nope" does not exist`},
-		{"\nDESCRIBE nix", `table "nix" does not exist`},
+		{"\nDESCRIBE nix", `f.sql:5:10: there is no table or view nix`},
+		{"\n STOP JOB x", `f.sql:5:11: expected the job's ID in quotes`},
+		{"\nDESCRIBE JOB 'x'", `there is no job x`},
 	} {
 		r, _, _, _ := newRun("table")
 		if err := r.text(t.Context(), "f.sql", sqlTables+c.text); err == nil || !strings.Contains(err.Error(), c.want) {

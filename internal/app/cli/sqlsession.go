@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/client"
-	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/jobmanager"
 	"github.com/bramble-stream/bramble/internal/app"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
@@ -24,6 +22,8 @@ type sqlCluster interface {
 	Preview(ctx context.Context, s client.Script, rowsMax int64, timeout time.Duration, f func(*pb.PreviewResponse) error) error
 	Submit(ctx context.Context, s client.Script, name string) (id string, warnings []string, err error)
 	Jobs(ctx context.Context, states ...pb.JobState) ([]*pb.JobSummary, error)
+	Cancel(ctx context.Context, id string) (string, pb.JobState, error)
+	Stop(ctx context.Context, id, dir string, drain bool) (*pb.StopJobResponse, error)
 }
 
 var _ sqlCluster = (*client.Client)(nil)
@@ -105,63 +105,36 @@ const (
 	verbQuery
 	verbJob
 	verbExplain
-	verbShowTables
-	verbShowCreate
-	verbShowJobs
-	verbDescribe
+	verbCommand
 	verbSet
 	verbHelp
 	verbClear
 	verbQuit
 )
 
-// verbOf reads a statement's first words. operand is what follows them.
-func verbOf(stmt string) (v sqlVerb, operand string) {
-	w := words(stmt, 4)
-	is := func(all ...string) bool {
-		for i, x := range all {
-			if i >= len(w) || w[i] != x {
-				return false
-			}
-		}
-		return true
-	}
-	rest := func(n int) string {
-		i := 0
-		for n > 0 && i < len(stmt) {
-			k, kind := lexeme(stmt[i:])
-			if kind == lexOther {
-				n--
-			}
-			i += k
-		}
-		return strings.TrimSpace(stmt[i:])
-	}
+// verbOf reads a statement's first words.
+func verbOf(stmt string) sqlVerb {
+	w := words(stmt, 2)
+	is := func(first string) bool { return len(w) > 0 && w[0] == first }
 	switch {
 	case is("HELP"), is("?"):
-		return verbHelp, ""
+		return verbHelp
 	case is("QUIT"), is("EXIT"):
-		return verbQuit, ""
+		return verbQuit
 	case is("CLEAR"):
-		return verbClear, ""
-	case is("SHOW", "TABLES"), is("SHOW", "VIEWS"):
-		return verbShowTables, ""
-	case is("SHOW", "CREATE"):
-		return verbShowCreate, rest(3)
-	case is("SHOW", "JOBS"):
-		return verbShowJobs, ""
-	case is("DESCRIBE"), is("DESC"):
-		return verbDescribe, rest(1)
+		return verbClear
+	case is("SHOW"), is("DESCRIBE"), is("DESC"), is("USE"), is("STOP"):
+		return verbCommand
 	case is("SET") && len(w) == 1:
-		return verbSet, ""
+		return verbSet
 	case is("EXPLAIN"):
-		return verbExplain, ""
+		return verbExplain
 	case is("INSERT"), is("EXECUTE"), is("BEGIN"):
-		return verbJob, ""
+		return verbJob
 	case is("SELECT"), is("WITH"), is("VALUES"), is("("), is("TABLE"):
-		return verbQuery, ""
+		return verbQuery
 	}
-	return verbKeep, ""
+	return verbKeep
 }
 
 // keep takes a statement into the session, if it is right.
@@ -193,68 +166,6 @@ func (s *sqlSession) substituted(stmt string) (string, error) {
 		return os.LookupEnv(name)
 	})
 	return text, err
-}
-
-// sqlName is a table or view of the session.
-type sqlName struct{ name, kind, text string }
-
-// names are the tables and views that there are, in the order in which they were made.
-func (s *sqlSession) names() []sqlName {
-	text, _ := s.script("")
-	ast, err := parse.Parse(scriptFile, text)
-	if err != nil {
-		return nil // each was parsed when it was kept
-	}
-	var all []sqlName
-	add := func(n parse.Name, kind string, stmt parse.Node) {
-		all = append(all, sqlName{n.Parts[len(n.Parts)-1].Name, kind, ast.Text(stmt)})
-	}
-	for _, stmt := range ast.Stmts {
-		switch stmt := stmt.(type) {
-		case *parse.CreateTable:
-			add(stmt.Name, "table", stmt)
-		case *parse.CreateView:
-			add(stmt.Name, "view", stmt)
-		case *parse.Drop:
-			gone := stmt.Name.Parts[len(stmt.Name.Parts)-1].Name
-			kept := all[:0]
-			for _, n := range all {
-				if n.name != gone {
-					kept = append(kept, n)
-				}
-			}
-			all = kept
-		}
-	}
-	return all
-}
-
-// column is one of a query's.
-type sqlColumn struct{ name, kind string }
-
-// describe are the columns of a table or view.
-func (s *sqlSession) describe(name string) ([]sqlColumn, error) {
-	p, err := s.plan("SELECT * FROM "+name, true)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range p.Graph.Vertices {
-		for _, n := range v.Ops {
-			if n.Kind != graph.KindSink {
-				continue
-			}
-			var spec graph.SinkSpec
-			if err := json.Unmarshal(n.Spec, &spec); err != nil {
-				return nil, err
-			}
-			var all []sqlColumn
-			for _, f := range spec.Table.Schema.Fields {
-				all = append(all, sqlColumn{f.Name, f.Type.String()})
-			}
-			return all, nil
-		}
-	}
-	return nil, fmt.Errorf("no columns of %s are known", name)
 }
 
 // explain are both plans of what EXPLAIN is about.

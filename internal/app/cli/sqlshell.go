@@ -124,7 +124,7 @@ func (sh *shell) line(ctx context.Context, line string) error {
 		sh.buffer = ""
 		return nil
 	}
-	if v, _ := verbOf(all[0].text); len(all) == 1 && (v == verbQuit || v == verbHelp || v == verbClear) {
+	if v := verbOf(all[0].text); len(all) == 1 && (v == verbQuit || v == verbHelp || v == verbClear) {
 		all[0].whole = true // nobody types a semicolon there
 	}
 	if len(sh.buffer) > scriptMax {
@@ -146,7 +146,7 @@ func (sh *shell) line(ctx context.Context, line string) error {
 			sh.tell(s.text, err)
 			break
 		}
-		if v, _ := verbOf(s.text); v == verbKeep {
+		if verbOf(s.text) == verbKeep {
 			fmt.Fprintln(sh.term, "ok")
 		}
 	}
