@@ -87,7 +87,7 @@ type conn struct {
 	// skipped counts such packets until the next chunk reports them.
 	skipped  int
 	lastRead time.Time
-	// awaiting is when a ping went out that nothing has followed yet, unix ms; 0 none. blocked: the reader waits for the task.
+	// awaiting is the number of the first ping that nothing has followed yet, 0 for none. blocked: the reader waits for the task.
 	awaiting atomic.Int64
 	blocked  atomic.Bool
 	writeMu  sync.Mutex
@@ -140,18 +140,17 @@ func (c *conn) giveControl(b []byte) {
 // Write sends whole packets. A PINGREQ is also answered to paho.
 func (c *conn) Write(p []byte) (int, error) {
 	ping := len(p) == 2 && p[0] == typePingreq<<4
-	if ping { // before it is sent: the answer may be read before Write returns
-		c.awaiting.CompareAndSwap(0, time.Now().UnixMilli())
-	}
 	c.writeMu.Lock()
-	if ping {
+	if ping { // before it is sent: the answer may be read before Write returns
 		c.pings++
+		c.awaiting.CompareAndSwap(0, c.pings)
 	}
+	number := c.pings
 	n, err := c.Conn.Write(p)
 	c.writeMu.Unlock()
 	if err == nil && ping {
 		c.giveControl([]byte{typePingresp << 4, 0})
-		c.watchSilence()
+		c.watchSilence(number)
 	}
 	return n, err
 }
@@ -166,10 +165,9 @@ func (c *conn) writeAndPing(p []byte) (int64, error) {
 }
 
 // watchSilence closes the connection when a ping has gone unanswered although the reader was reading.
-func (c *conn) watchSilence() {
-	now := time.Now().UnixMilli()
+func (c *conn) watchSilence(ping int64) {
 	time.AfterFunc(pingTimeout, func() {
-		if since := c.awaiting.Load(); since != 0 && since <= now && !c.blocked.Load() {
+		if first := c.awaiting.Load(); first != 0 && first <= ping && !c.blocked.Load() {
 			c.fail(errSilent)
 		}
 	})

@@ -70,18 +70,34 @@ type Stats struct {
 	Blocked Stopwatch
 }
 
-// Stopwatch adds up spans of time, and counts a span that is still running. One goroutine starts and stops it, others read it.
+// Stopwatch adds up spans of time, and counts a span that is still running. One goroutine starts and stops it, others read it. That the clock is set
+// does not matter, as long as times have what time.Now gives them.
 type Stopwatch struct {
+	// sinceNS is when the span began, by even; 0 while none runs.
 	sumNS, sinceNS atomic.Int64
 }
 
+// beginning is what even counts from: the first time that a stopwatch of this process was told.
+var beginning atomic.Pointer[time.Time]
+
+// even is now in ns, by the clock that nobody sets; never 0.
+func even(now time.Time) int64 {
+	b := beginning.Load()
+	if b == nil {
+		first := now // apart, or each call would allocate
+		beginning.CompareAndSwap(nil, &first)
+		b = beginning.Load()
+	}
+	return int64(now.Sub(*b)) | 1
+}
+
 // Start begins a span.
-func (s *Stopwatch) Start(now time.Time) { s.sinceNS.Store(now.UnixNano()) }
+func (s *Stopwatch) Start(now time.Time) { s.sinceNS.Store(even(now)) }
 
 // Stop ends the span.
 func (s *Stopwatch) Stop(now time.Time) {
 	if since := s.sinceNS.Swap(0); since != 0 {
-		s.sumNS.Add(now.UnixNano() - since)
+		s.sumNS.Add(even(now) - since)
 	}
 }
 
@@ -92,7 +108,7 @@ func (s *Stopwatch) Add(d time.Duration) { s.sumNS.Add(int64(d)) }
 func (s *Stopwatch) Total(now time.Time) time.Duration {
 	sum := s.sumNS.Load()
 	if since := s.sinceNS.Load(); since != 0 {
-		sum += max(now.UnixNano()-since, 0)
+		sum += max(even(now)-since, 0)
 	}
 	return time.Duration(sum)
 }

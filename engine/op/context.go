@@ -22,7 +22,9 @@ type Context struct {
 	// Rejected keeps some of what Metrics counts as Late or Bad, for people to look at; it may be nil.
 	Rejected *sample.Rejected
 	Clock    Clock
-	Location *time.Location // table.local-time-zone
+	// ClockFloor is a time of day before which Clock is certainly wrong, as on a Pi that has not heard of the time yet; 0 when none is known.
+	ClockFloor stream.Time
+	Location   *time.Location // table.local-time-zone
 	// Rand is a source of randomness, for UUID() and client ids.
 	Rand io.Reader
 	// MemoryBytes is how much hot state the operator may keep before it writes to its store.

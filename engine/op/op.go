@@ -52,7 +52,8 @@ type IdleHandler interface {
 }
 
 // Timer is for operators that act by processing time. After every call into the chain the runtime asks NextTimer and calls OnTimer
-// at or soon after that time; stream.MaxTime means none.
+// at or soon after that time; stream.MaxTime means none. When the clock was set back it calls OnTimer before that time, too: what has been
+// made out of the former time may have to be made out anew.
 type Timer interface {
 	NextTimer() stream.Time
 	OnTimer(now stream.Time, out Output) error

@@ -323,7 +323,7 @@ func (o *output) sendError(err error) error {
 func (n *node) context(memory int64) *op.Context {
 	t := n.task
 	c := &op.Context{
-		Ctx: t.ctx, Task: t.info(n.spec), Log: t.log.With("operator", n.spec.Name), Metrics: &n.metrics, Rejected: n.rejected, Clock: t.clock,
+		Ctx: t.ctx, Task: t.info(n.spec), Log: t.log.With("operator", n.spec.Name), Metrics: &n.metrics, Rejected: n.rejected, Clock: t.clock, ClockFloor: t.cfg.ClockFloor,
 		Location: t.cfg.Location, Rand: t.cfg.Rand, MemoryBytes: memory, Side: n.side,
 		Watermark:     func() stream.Time { return n.wm },
 		Health:        func(component string, err error) { t.reportHealth(n, component, err) },

@@ -58,8 +58,8 @@ type Report struct {
 // Report may be called from any goroutine.
 func (t *Task) Report() Report {
 	now := t.clock.Now()
-	if at := t.ended.Load(); at != 0 {
-		now = time.Unix(0, at)
+	if at := t.ended.Load(); at != nil {
+		now = *at
 	}
 	r := Report{State: t.State()}
 	head := t.nodes[0]
@@ -85,8 +85,8 @@ func (t *Task) Report() Report {
 	if !ends {
 		r.Watermark = head.metrics.Watermark.Load()
 	}
-	if at := t.started.Load(); at != 0 {
-		wall := max(now.Sub(time.Unix(0, at)), 0)
+	if at := t.started.Load(); at != nil {
+		wall := max(now.Sub(*at), 0)
 		r.Idle = min(t.idle.Total(now), wall)
 		r.BackPressured = min(blocked, wall-r.Idle)
 		r.Busy = wall - r.Idle - r.BackPressured

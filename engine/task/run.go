@@ -17,6 +17,9 @@ import (
 // a pause, when the source gathers rows.
 const pollWaitMax = 20 * time.Millisecond
 
+// lookMax bounds the wait for a timer: when the clock is set forward meanwhile, it is due earlier than was thought.
+const lookMax = 10 * time.Second
+
 // Run opens the task, works until its input ends, ctx ends or something fails, and closes it. It returns nil for Finished, the
 // context's cause for Canceled, and a *Failure for Failed. It is called once.
 func (t *Task) Run(ctx context.Context) error {
@@ -34,7 +37,7 @@ func (t *Task) Run(ctx context.Context) error {
 		t.gate.Close() // senders need not wait until everything is closed
 	}
 	closeErr := t.closeAll()
-	t.ended.Store(t.clock.Now().UnixNano())
+	t.ended.Store(new(t.clock.Now()))
 	stop()
 	switch {
 	case stopped:
@@ -78,7 +81,7 @@ func (t *Task) panicked(v any) error {
 }
 
 func (t *Task) work() error {
-	t.started.Store(t.clock.Now().UnixNano())
+	t.started.Store(new(t.clock.Now()))
 	t.setState(Initializing, nil)
 	if err := t.connect(t.ctx); err != nil {
 		return err
@@ -208,9 +211,12 @@ func (t *Task) advance(c exchange.Change) error {
 // tend sees to timers and to rows that have waited for long enough.
 func (t *Task) tend(now time.Time) error {
 	if len(t.timers) > 0 {
+		ms := now.UnixMilli()
+		setBack := ms < t.lookedMS
+		t.lookedMS = ms
 		t.askTimers()
-		if ms := now.UnixMilli(); t.nextTimer <= ms {
-			if err := t.fireTimers(ms); err != nil {
+		if t.nextTimer <= ms || setBack {
+			if err := t.fireTimers(ms, setBack); err != nil {
 				return err
 			}
 		}
@@ -248,9 +254,10 @@ func (t *Task) askTimers() {
 	}
 }
 
-func (t *Task) fireTimers(now stream.Time) error {
+// fireTimers calls the operators whose timers are due; all of them when the clock was set back, since theirs are made of what it said before.
+func (t *Task) fireTimers(now stream.Time, all bool) error {
 	for _, n := range t.timers {
-		if n.timer.NextTimer() > now {
+		if !all && n.timer.NextTimer() > now {
 			continue
 		}
 		t.current, n.fed = n, true
@@ -288,9 +295,9 @@ func (t *Task) until(now time.Time) (time.Duration, bool) {
 	bounded := false
 	if t.nextTimer != stream.MaxTime {
 		wait, bounded = time.Duration(max(t.nextTimer-now.UnixMilli(), 0))*time.Millisecond, true
-		// A timer far away must not overflow.
-		if wait < 0 || wait > time.Hour {
-			wait = time.Hour
+		// A timer far away must not overflow, and is nearer when the clock has been set meanwhile.
+		if wait < 0 || wait > lookMax {
+			wait = lookMax
 		}
 	}
 	if t.dirty {

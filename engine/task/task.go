@@ -66,10 +66,12 @@ type Config struct {
 
 	// Optional from here on.
 
-	Clock    op.Clock
-	Log      *slog.Logger
-	Location *time.Location
-	Rand     io.Reader
+	Clock op.Clock
+	// ClockFloor is as in op.Context.
+	ClockFloor stream.Time
+	Log        *slog.Logger
+	Location   *time.Location
+	Rand       io.Reader
 	// MemoryBytes is how much hot state the task may keep; its operators share it.
 	MemoryBytes int64
 	// OpenState opens the store of an operator; it is lent to those of tasks with inputs.
@@ -120,6 +122,7 @@ type Task struct {
 	dirty      bool
 	dirtySince time.Time
 	nextTimer  stream.Time
+	lookedMS   stream.Time // what the clock said when timers were last looked at
 	wake       *time.Timer
 	// current is the operator that runs, for whoever recovers a panic.
 	current    *node
@@ -140,8 +143,8 @@ type Task struct {
 	// From here on read by others.
 	reporting sync.Mutex // held while a state is entered and reported
 	idle      exchange.Stopwatch
-	started   atomic.Int64 // UnixNano, 0 before
-	ended     atomic.Int64
+	started   atomic.Pointer[time.Time] // nil before
+	ended     atomic.Pointer[time.Time]
 	mu        struct {
 		sync.Mutex
 		state  State

@@ -217,7 +217,7 @@ func (x *executor) buildTask(j *jobRun, d *pb.Deploy, dt *pb.DeployTask, s setti
 	}
 	cfg := task.Config{
 		JobID: j.key.id, Graph: j.graph, Vertex: vertex, Index: int(dt.Task.Index), Attempt: int(j.key.attempt), TaskManager: tm.ID(),
-		Builders: tm.cfg.Builders, Splits: splits, Clock: tm.cfg.Clock, Log: tm.cfg.Log, Location: s.location, Rand: tm.cfg.Rand,
+		Builders: tm.cfg.Builders, Splits: splits, Clock: tm.cfg.Clock, ClockFloor: tm.cfg.ClockFloor, Log: tm.cfg.Log, Location: s.location, Rand: tm.cfg.Rand,
 		MemoryBytes: tm.budget.StateBytes / int64(tm.cfg.Slots) / int64(statefulVertices(j.graph)), BufferTimeout: s.bufferTimeout,
 		Connect:  tm.net.connectFunc(j, peers),
 		OnState:  func(c task.StateChange) { x.onState(t, c) },

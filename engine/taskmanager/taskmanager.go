@@ -27,6 +27,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/sample"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/task"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
@@ -59,7 +60,9 @@ type Config struct {
 	Version string
 	Log     *slog.Logger
 	Clock   op.Clock
-	Rand    io.Reader
+	// ClockFloor is as in op.Context.
+	ClockFloor stream.Time
+	Rand       io.Reader
 	// FlinkNames adds Flink's metric names.
 	FlinkNames bool
 	// Uplink is told of the connection to the jobmanager; it may be nil.

@@ -35,7 +35,7 @@ func SetMemoryLimit(memoryBytes int64) {
 func newTaskManager(cfg taskmanager.Config, connectors map[string]*op.Connector) (*taskmanager.TaskManager, error) {
 	cfg.Uplink = &taskmanager.Uplink{}
 	cfg.Builders, cfg.OpenState = Builders(withCollect(connectors, cfg.Uplink)), OpenState
-	cfg.Version, cfg.Clock, cfg.Rand, cfg.Cell = Version(), Clock{}, rand.Reader, cellText
+	cfg.Version, cfg.Clock, cfg.ClockFloor, cfg.Rand, cfg.Cell = Version(), Clock{}, clockFloor(), rand.Reader, cellText
 	return taskmanager.New(cfg)
 }
 

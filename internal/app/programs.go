@@ -91,6 +91,7 @@ func JobManagerCommand(storage ...blob.Openers) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		go watchClock(cmd.Context(), log)
 		return jm.Run(cmd.Context())
 	}
 	return cmd
@@ -223,6 +224,7 @@ func TaskManagerCommand(storage ...blob.Openers) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		go watchClock(cmd.Context(), log)
 		return tm.Run(cmd.Context())
 	}
 	return cmd

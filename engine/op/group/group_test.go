@@ -12,6 +12,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/op/optest"
+	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
 )
 
@@ -379,6 +380,20 @@ func TestSpill(t *testing.T) {
 		}
 		if len(res.Log) != 3*keys || last != keys {
 			t.Errorf("%d changes, %d final results; want %d, %d", len(res.Log), last, 3*keys, keys)
+		}
+	}
+}
+
+// TestSweeperWhenTheClockIsSetBack: it goes on at its pace, and does not wait for the clock to catch up.
+func TestSweeperWhenTheClockIsSetBack(t *testing.T) {
+	var s sweeper
+	s.open(stream.KeyRange{First: 0, Limit: 4}, 8000, 1_000_000)
+	for _, step := range []struct {
+		now  stream.Time
+		want bool
+	}{{1_000_999, false}, {1_001_000, true}, {5_000, true}, {5_999, false}, {6_000, true}} {
+		if _, got := s.due(step.now); got != step.want {
+			t.Errorf("at %d: due %v", step.now, got)
 		}
 	}
 }

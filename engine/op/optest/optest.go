@@ -56,6 +56,8 @@ type Case struct {
 	Location *time.Location
 	// Splits is how many splits the source has; 0 means 1, -1 none.
 	Splits int
+	// ClockFloor is as in op.Context.
+	ClockFloor stream.Time
 	// Start is the clock at the beginning.
 	Start stream.Time
 }

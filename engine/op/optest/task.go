@@ -120,7 +120,7 @@ func (r *runner) newTask(index, parallelism int, restored []entry, out *output) 
 			JobName: "test", VertexName: "test", Operator: r.c.Name, OperatorID: "0123456789abcdef", Index: index, Parallelism: parallelism,
 			MaxParallelism: stream.DefaultMaxParallelism, KeyRange: t.keys,
 		},
-		Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: &r.clock, Location: r.c.Location,
+		Log: slog.New(slog.DiscardHandler), Metrics: &op.Metrics{}, Clock: &r.clock, ClockFloor: r.c.ClockFloor, Location: r.c.Location,
 		Rand: rand.NewChaCha8([32]byte{1}), MemoryBytes: r.cfg.MemoryBytes, OpenState: t.openState, Side: r.side,
 		Source: &r.source, Watermark: func() stream.Time { return t.wmIn }, Health: func(string, error) {}, Checkpointing: true,
 	}

@@ -188,7 +188,7 @@ func (o *Op) Process(_ int, b *vec.Batch, out op.Output) error {
 func (o *Op) refuse(now stream.Time) error {
 	col := o.view.Col(o.spec.TimeCol)
 	limit := stream.MaxTime
-	if o.spec.MaxFutureMS > 0 {
+	if o.spec.MaxFutureMS > 0 && now >= o.ctx.ClockFloor { // else it is the clock that is wrong, not the row
 		limit = o.wall(now) + o.spec.MaxFutureMS
 	}
 	before := o.view.Len()

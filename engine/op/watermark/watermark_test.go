@@ -206,6 +206,24 @@ func TestRefuses(t *testing.T) {
 	})
 }
 
+// TestClockFloor: no row is ahead of a clock that is certainly wrong; when it has been set, rows are judged by it again.
+func TestClockFloor(t *testing.T) {
+	run(t, graph.WatermarkSpec{MaxFutureMS: 5000}, optest.Case{
+		Name: "clock floor", Start: 10, ClockFloor: 50_000, Bad: 1,
+		Script: eager(`
+			a, 60000
+			clock 50000
+			b, 55001
+			c, 55000
+			end`),
+		Want: `
+			a, 60000
+			wm 60000
+			c, 55000
+			wm max`,
+	})
+}
+
 func TestSplits(t *testing.T) {
 	run(t, graph.WatermarkSpec{}, optest.Case{
 		Name: "minimum over splits", Splits: 3,
