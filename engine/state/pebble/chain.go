@@ -235,7 +235,12 @@ func (c *chain) listener(h *health) *cpebble.EventListener {
 				c.flushed(i)
 			}
 		},
-		BackgroundError: h.fail,
+		BackgroundError: func(err error) {
+			if cpebble.IsCorruptionError(err) {
+				err = fmt.Errorf("damaged file of state in %s: %w", c.dir, err)
+			}
+			h.fail(err)
+		},
 		// Without this Pebble would end the process. What it finds may be a table that it believes to have written, see stateFS; if it is damage
 		// of the disk, a restart takes the files from the checkpoint.
 		DataCorruption: func(i cpebble.DataCorruptionInfo) {

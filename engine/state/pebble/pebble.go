@@ -152,6 +152,7 @@ func (s *Store) pebble() (*cpebble.Options, *cpebble.Cache) {
 		NoSyncOnClose:              true,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 	}
+	opts.Experimental.CompactionScheduler = newScheduler(s.h)
 	for i := range opts.Levels {
 		l := &opts.Levels[i]
 		// Small blocks, of the index too: a cold key costs one of each, and 4 KiB of both were 1.6 times as fast as 8 and 16.
