@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"time"
 )
 
@@ -15,8 +16,14 @@ const (
 	day        = 24 * time.Hour
 )
 
+// built is set by the linker, as version is: when the source was committed, seconds since the epoch.
+var built string
+
 // Built is when the source of this program was committed, as far as the build knows; else zero. No clock is right that is before it.
 func Built() time.Time {
+	if s, err := strconv.ParseInt(built, 10, 64); err == nil {
+		return time.Unix(s, 0)
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return time.Time{}
