@@ -26,6 +26,11 @@ func TestStandbyMQTT(t *testing.T) { runMQTT(t, layout{jobmanagers: 2}) }
 // TestNetwork has a machine for each taskmanager, and cuts the lines between them.
 func TestNetwork(t *testing.T) { newChaos(t, layout{jobmanagers: 2, network: true}).run(redisSource) }
 
+// TestApart has a machine for each jobmanager too, and storage across the network: who leads may be cut off from it, from the taskmanagers, or from all.
+func TestApart(t *testing.T) {
+	newChaos(t, layout{jobmanagers: 2, network: true, apart: true}).run(redisSource)
+}
+
 func runMQTT(t *testing.T, l layout) {
 	t.Helper()
 	r := newChaos(t, l)

@@ -76,6 +76,8 @@ type layout struct {
 	jobmanagers int
 	// network gives each taskmanager a network namespace of its own.
 	network bool
+	// apart gives each jobmanager one, too, and has checkpoints on an S3 server that the network leads to.
+	apart bool
 }
 
 // cluster is jobmanagers and taskmanagers as processes.
@@ -87,9 +89,11 @@ type cluster struct {
 	jobmanagers []*jobManager
 	managers    []*manager
 	started     int
-	// checkpoints is a directory that all share; disk is what it is on.
+	// storage is where checkpoints go. It is the directory checkpoints, on disk; or s3, which is all that is not nil then.
+	storage     string
 	checkpoints string
 	disk        *disk
+	s3          *s3
 	// net is nil if all is on loopback.
 	net *network
 	// began is when the run began, for its log.
@@ -107,13 +111,27 @@ func startCluster(t *testing.T, logs string, taskmanagers int, l layout) *cluste
 	t.Helper()
 	c := &cluster{t: t, logs: logs, host: loopback, began: time.Now()}
 	if l.network {
-		c.net = newNetwork(t, taskmanagers)
+		machines := taskmanagers
+		if l.apart {
+			machines += l.jobmanagers
+		}
+		c.net = newNetwork(t, machines)
 		c.host = c.net.host()
 	}
-	c.disk = newDisk(t, filepath.Join(t.TempDir(), "storage"), storageBytes)
-	c.checkpoints = filepath.Join(c.disk.dir, "checkpoints")
+	if l.apart {
+		c.s3 = newS3(t, c.host)
+		c.storage = c.s3.location
+	} else {
+		c.disk = newDisk(t, filepath.Join(t.TempDir(), "storage"), storageBytes)
+		c.checkpoints = filepath.Join(c.disk.dir, "checkpoints")
+		c.storage = "file://" + c.checkpoints
+	}
 	for i := range l.jobmanagers {
-		c.jobmanagers = append(c.jobmanagers, newJobManager(t, c.host, i))
+		var m *machine
+		if l.apart {
+			m = c.net.claim()
+		}
+		c.jobmanagers = append(c.jobmanagers, newJobManager(t, c.host, m, i))
 	}
 	var addrs []string
 	for _, jm := range c.jobmanagers {

@@ -37,13 +37,16 @@ func (r *chaos) kinds() []kind {
 		{"rescale", r.rescale},
 		{"move", r.move},
 	}
+	if r.s3 != nil {
+		all = append(all, r.apartKinds()...)
+	}
 	if r.net != nil {
 		all = append(all, kind{"part", r.part}, kind{"part", r.part}, kind{"partjm", r.partJobManager}, kind{"partjm", r.partJobManager},
 			kind{"link", r.linkDown}, kind{"link", r.linkDown})
 	} else {
 		all = append(all, kind{"cut", r.cut}, kind{"cutall", r.cutAll}, kind{"stall", r.stall})
 	}
-	if r.disk.bounded {
+	if r.disk != nil && r.disk.bounded {
 		all = append(all, kind{"fullstorage", r.fullStorage}, kind{"fulldata", r.fullData})
 	}
 	if r.mosquitto != nil {
@@ -140,6 +143,9 @@ func (r *chaos) restartMosquitto() string {
 func (r *chaos) storage() string {
 	r.t.Helper()
 	d := r.upTo(3 * time.Second)
+	if r.s3 != nil {
+		return r.s3.away(r, d)
+	}
 	away := r.checkpoints + ".away"
 	if err := os.Rename(r.checkpoints, away); err != nil {
 		return " is away or empty: " + err.Error()

@@ -16,7 +16,9 @@ import (
 // jobManager is a place where a jobmanager runs, with an address of its own: what is started there again is the same one to all others.
 type jobManager struct {
 	*process
-	index         int
+	index int
+	// machine is nil if it is where the test is.
+	machine       *machine
 	host          string
 	rpc, metrics  int
 	addr, scrapes string
@@ -26,9 +28,12 @@ type jobManager struct {
 	starts       int
 }
 
-func newJobManager(t *testing.T, host string, index int) *jobManager {
+func newJobManager(t *testing.T, host string, m *machine, index int) *jobManager {
 	t.Helper()
-	jm := &jobManager{index: index, host: host, rpc: testenv.FreePort(t), metrics: testenv.FreePort(t), dataDir: t.TempDir()}
+	if m != nil {
+		host = m.addr
+	}
+	jm := &jobManager{index: index, machine: m, host: host, rpc: testenv.FreePort(t), metrics: testenv.FreePort(t), dataDir: t.TempDir()}
 	jm.addr = fmt.Sprintf("%s:%d", host, jm.rpc)
 	jm.scrapes = fmt.Sprintf("http://%s:%d/metrics", host, jm.metrics)
 	return jm
@@ -47,8 +52,12 @@ func (c *cluster) startJobManager(i int) {
 	jm := c.jobmanagers[i]
 	jm.starts++
 	jm.away, jm.frozen = false, false
-	jm.process = start(c.t, c.logs, fmt.Sprintf("jobmanager%d-%02d", i, jm.starts), "jobmanager", "--bind-host", jm.host, "--rpc-port", strconv.Itoa(jm.rpc),
-		"--http-port", "0", "--metrics-port", strconv.Itoa(jm.metrics), "--data-dir", jm.dataDir, "--checkpoint-dir", "file://"+c.checkpoints)
+	var enter []string
+	if jm.machine != nil {
+		enter = jm.machine.enter()
+	}
+	jm.process = startIn(c.t, enter, c.logs, fmt.Sprintf("jobmanager%d-%02d", i, jm.starts), "jobmanager", "--bind-host", jm.host, "--rpc-port", strconv.Itoa(jm.rpc),
+		"--http-port", "0", "--metrics-port", strconv.Itoa(jm.metrics), "--data-dir", jm.dataDir, "--checkpoint-dir", c.storage)
 }
 
 // leader is the jobmanager that leads, -1 if none does, or if it is not clear which: one that wakes up after another has taken over may think so
