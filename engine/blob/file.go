@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // File is a Store in a directory, which may be on NFS or CIFS.
@@ -33,8 +34,10 @@ import (
 // Files are made with the mode 0666 and directories with 0777, less the umask: several machines may share them.
 type File struct {
 	dir string
-	// link is os.Link, but for tests.
-	link func(from, to string) error
+	// link, rename, remove and sleep are the system's, but for tests.
+	link, rename func(from, to string) error
+	remove       func(name string) error
+	sleep        func(ctx context.Context, d time.Duration) error
 }
 
 var _ Store = (*File)(nil)
@@ -44,7 +47,7 @@ func NewFile(dir string) (*File, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, fmt.Errorf("%w: storage directory %q is not absolute", ErrPermanent, dir)
 	}
-	return &File{dir: filepath.Clean(dir), link: os.Link}, nil
+	return &File{dir: filepath.Clean(dir), link: os.Link, rename: os.Rename, remove: os.Remove, sleep: Sleep}, nil
 }
 
 func (f *File) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
@@ -59,30 +62,55 @@ func (f *File) Put(ctx context.Context, name string, c Content) error {
 	if err != nil {
 		return fmt.Errorf("put %s: %w", name, kindOf(err))
 	}
-	if err := replace(tmp, final); err != nil {
+	if err := f.replace(ctx, tmp, final); err != nil {
 		return fmt.Errorf("put %s: %w", name, kindOf(errors.Join(err, os.Remove(tmp))))
 	}
 	return syncDir(filepath.Dir(final))
 }
 
-// replace renames from to final. Servers of CIFS refuse that while anybody has what is there open, and clients keep files open for a while after they have read
-// them; then the old file moves aside first. It is missing for a moment, and for good if this process ends just there: of all objects only
-// a leader's lease is ever replaced, which may be missing.
-func replace(from, final string) error {
-	err := os.Rename(from, final)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
+// replaceTries is how often a name is tried that somebody has open, replacePause what comes after the first time, doubled each time: about 1.3 s in all. Clients of
+// CIFS keep a file open for 1 s after it was closed (closetimeo).
+const (
+	replaceTries = 8
+	replacePause = 10 * time.Millisecond
+)
+
+// replace renames from to final. Servers of CIFS refuse that while anybody has what is there open. Then the old file moves aside, or is deleted, which they refuse
+// less often, and if that does not do either it is tried again a little later. The old one may be missing for a moment, and for good if this process ends just there:
+// of all objects only a leader's lease is ever replaced, which may be missing.
+func (f *File) replace(ctx context.Context, from, final string) error {
+	pause := replacePause
+	for try := 1; ; try++ {
+		err := f.rename(from, final)
+		if !isOpen(err) {
+			return err
+		}
+		aside := tempName(filepath.Dir(final))
+		moved := f.rename(final, aside) == nil
+		if moved || f.remove(final) == nil {
+			again := f.rename(from, final)
+			if again == nil {
+				if moved {
+					_ = f.remove(aside) // gone or not, it counts for nothing
+				}
+				return nil
+			}
+			if moved {
+				again = errors.Join(again, f.rename(aside, final))
+			}
+			err = errors.Join(err, again)
+		}
+		if try == replaceTries || f.sleep(ctx, pause) != nil {
+			return fmt.Errorf("somebody has it open: %w", err)
+		}
+		pause *= 2
 	}
-	aside := tempName(filepath.Dir(final))
-	if os.Rename(final, aside) != nil {
-		return err
-	}
-	if err := os.Rename(from, final); err != nil {
-		return errors.Join(err, os.Rename(aside, final))
-	}
-	// Gone or not, it counts for nothing.
-	_ = os.Remove(aside)
-	return nil
+}
+
+// isOpen reports whether an error is how a share says that somebody has the file open. That this machine may not write there at all shows before: the directory has
+// taken a temporary file.
+func isOpen(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ETXTBSY)
 }
 
 // CreateExclusive implements Store.
