@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bramble-stream/bramble/internal/child"
 )
 
 // patience bounds every wait, lookEvery is between two looks.
@@ -38,11 +40,7 @@ func await(ctx context.Context, what string, ok func() bool) error {
 }
 
 // process is a program of a run.
-type process struct {
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
-}
+type process struct{ *child.Process }
 
 func startProcess(dir, path string, args ...string) (*process, error) {
 	return startWith(nil, dir, path, args...)
@@ -50,38 +48,22 @@ func startProcess(dir, path string, args ...string) (*process, error) {
 
 // startWith is startProcess with more in its environment.
 func startWith(env []string, dir, path string, args ...string) (*process, error) {
-	f, err := os.CreateTemp(dir, filepath.Base(path)+"-*.log")
+	log := filepath.Join(dir, fmt.Sprintf("%s-%d.log", filepath.Base(path), time.Now().UnixNano()))
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), env...)
+	p, err := child.StartInto(log, cmd)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(path, args...), log: f.Name(), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = f, f
-	p.cmd.Env = append(os.Environ(), env...)
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended shows in what is measured
-		_ = f.Close()
-	}()
-	return p, nil
+	return &process{p}, nil
 }
 
-func (p *process) end(s os.Signal) {
-	_ = p.cmd.Process.Signal(s) // it may have ended
-	select {
-	case <-p.done:
-	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
+func (p *process) end(s os.Signal) { p.End(s, 10*time.Second) }
 
 // cpu is the CPU time that the process has used.
 func (p *process) cpu() (time.Duration, error) {
 	const hertz = 100 // USER_HZ, on every architecture
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
