@@ -33,10 +33,11 @@ type Config struct {
 // DefaultTimeoutMS is ten minutes, as in Flink.
 const DefaultTimeoutMS = 600_000
 
-// requestsMax bounds the queue of requests, historyMax what History tells.
+// requestsMax bounds the queue of requests, historyMax what History tells of those that have ended, and savepointsMax the older savepoints beside them.
 const (
-	requestsMax = 16
-	historyMax  = 10
+	requestsMax   = 16
+	historyMax    = 10
+	savepointsMax = 5
 )
 
 // Coordinator decides about a job's checkpoints, over all its attempts under one leader. It is not safe for concurrent use.

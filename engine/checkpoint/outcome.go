@@ -50,7 +50,7 @@ type TaskRecord struct {
 	NewBytes   int64 `json:"newBytes"`
 }
 
-// History is the checkpoints in flight and the last that ended, newest first.
+// History is the checkpoints in flight, the last that ended, and the last savepoints before those, newest first.
 func (c *Coordinator) History() []Record {
 	var out []Record
 	for _, p := range c.pending {
@@ -80,10 +80,20 @@ func (c *Coordinator) end(p *pending, s Status, reason string) {
 	c.pending = slices.DeleteFunc(c.pending, func(q *pending) bool { return q == p })
 	p.Status, p.Reason, p.EndedMS = s, reason, c.now
 	c.history = append(c.history, p.Record)
-	if len(c.history) > historyMax {
-		c.history = slices.Delete(c.history, 0, len(c.history)-historyMax)
-	}
+	c.forget()
 	c.lastEndMS = c.now
+}
+
+// forget drops the oldest of the history. Of what is older than the last historyMax the newest savepoints stay: people start jobs from them.
+func (c *Coordinator) forget() {
+	savepoints := 0
+	for i := len(c.history) - historyMax - 1; i >= 0; i-- {
+		if r := &c.history[i]; r.Savepoint && r.Status == Completed && savepoints < savepointsMax {
+			savepoints++
+			continue
+		}
+		c.history = slices.Delete(c.history, i, i+1)
+	}
 }
 
 // giveUp ends a checkpoint that does not complete; tell says whether tasks are there to hear it.
