@@ -88,7 +88,7 @@ func (cl *cluster) stop() {
 	cl.jm.stop()
 }
 
-func (cl *cluster) pids() []int { return []int{cl.tm.cmd.Process.Pid, cl.jm.cmd.Process.Pid} }
+func (cl *cluster) pids() []int { return []int{cl.tm.Cmd.Process.Pid, cl.jm.Cmd.Process.Pid} }
 
 // submit submits a script; it returns when the job runs.
 func (cl *cluster) submit(ctx context.Context, script string, args ...string) error {

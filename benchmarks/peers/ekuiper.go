@@ -49,7 +49,7 @@ var rulesSQL = map[string]string{
 // kuiper is an eKuiper with a rule.
 type kuiper struct{ *process }
 
-func (k *kuiper) pids() []int { return []int{k.cmd.Process.Pid} }
+func (k *kuiper) pids() []int { return []int{k.Cmd.Process.Pid} }
 
 type kuiperStart = struct {
 	name  string

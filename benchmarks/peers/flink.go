@@ -109,7 +109,7 @@ func (p *flinkProcess) follow(r io.Reader, log *os.File) {
 	}
 }
 
-func (p *flinkProcess) pids() []int { return []int{p.cmd.Process.Pid} }
+func (p *flinkProcess) pids() []int { return []int{p.Cmd.Process.Pid} }
 
 func (p *flinkProcess) events(context.Context) (int64, error) { return p.made.Load(), p.failed() }
 

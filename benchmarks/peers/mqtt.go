@@ -180,7 +180,7 @@ func (s *settings) mqttRound(ctx context.Context, f *mqttFigure, begin func(cont
 	}
 	defer e.stop()
 	before, err1 := usageOf(e.pids()...)
-	brokerBefore, err2 := usageOf(broker.cmd.Process.Pid)
+	brokerBefore, err2 := usageOf(broker.Cmd.Process.Pid)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *settings) mqttRound(ctx context.Context, f *mqttFigure, begin func(cont
 		return err
 	}
 	after, err1 := usageOf(e.pids()...)
-	brokerAfter, err2 := usageOf(broker.cmd.Process.Pid)
+	brokerAfter, err2 := usageOf(broker.Cmd.Process.Pid)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (s *settings) runPublisher(ctx context.Context, f *mqttFigure, port int) (l
 		return loadReport{}, err
 	}
 	select {
-	case <-p.done:
+	case <-p.Done():
 	case <-time.After(10*s.mqtt.duration + 2*time.Minute):
 		p.stop()
 		return loadReport{}, errors.New("the publisher does not end")

@@ -11,13 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bramble-stream/bramble/internal/child"
 )
 
 // process is a program of a run.
 type process struct {
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
+	*child.Process
+	log string
 }
 
 // start starts a program on some cores.
@@ -29,26 +30,24 @@ func start(cores string, stdout, stderr io.Writer, args ...string) (*process, er
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(path, args[1:]...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
-	if err := p.cmd.Start(); err != nil {
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	started, err := child.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // ended early shows as failed
-		if c, ok := stderr.(io.Closer); ok {
+	if c, ok := stderr.(io.Closer); ok {
+		go func() {
+			<-started.Done() // ended early shows as failed
 			_ = c.Close()
-		}
-	}()
-	return p, nil
+		}()
+	}
+	return &process{Process: started}, nil
 }
 
 // failed says that the process has ended, and what its log ends with.
 func (p *process) failed() error {
-	select {
-	case <-p.done:
-	default:
+	if !p.Ended() {
 		return nil
 	}
 	log, err := os.ReadFile(p.log)
@@ -63,15 +62,7 @@ func (p *process) failed() error {
 	return fmt.Errorf("the process has ended: %s", log[max(0, len(log)-300):])
 }
 
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
-	select {
-	case <-p.done:
-	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
+func (p *process) stop() { p.End(os.Interrupt, 10*time.Second) }
 
 // usage is what processes have taken so far.
 type usage struct {
