@@ -1,0 +1,13 @@
+SET 'sql-client.execution.result-mode' = 'tableau';
+CREATE TABLE readings (id INT NOT NULL, at TIMESTAMP(3), WATERMARK FOR at AS at) WITH ('connector' = 'datagen', 'number-of-rows' = '2', 'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '2');
+CREATE TABLE nowhere (id INT) WITH ('connector' = 'blackhole');
+SHOW TABLES;
+DESCRIBE readings;
+SELECT id FROM readings;
+SELECT ARRAY[1, NULL] a, MAP[1, X'01'] b, ROW(1, 'x') c, INTERVAL '1 02:03:04' DAY TO SECOND d, CAST(1e20 AS DOUBLE) e, TRUE f;
+SELECT word, COUNT(*) AS n FROM (VALUES ('a'), ('b'), ('a')) AS v(word) GROUP BY word;
+INSERT INTO nowhere SELECT id FROM readings;
+SHOW JOBS;
+SET;
+USE default_database;
+SELECT nosuch FROM readings;
