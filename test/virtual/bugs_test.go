@@ -4,10 +4,13 @@ package virtual
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"testing"
 
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/op"
@@ -30,9 +33,12 @@ const (
 	bugUpload bug = "acknowledge before upload"
 	// bugState: a store that is opened on the files of a checkpoint begins empty.
 	bugState bug = "state not restored"
-	// bugLeaders: two can create the same object, so that both lead.
-	bugLeaders bug = "create is not exclusive"
+	// bugFence: nobody who leads learns that another does.
+	bugFence bug = "leaders are not fenced"
 )
+
+// bugs are all of them.
+var bugs = []bug{bugPosition, bugTwice, bugEager, bugUpload, bugState, bugFence}
 
 // careless loses every few files of state.
 type careless struct {
@@ -47,11 +53,48 @@ func (c *careless) Put(ctx context.Context, name string, content blob.Content) e
 	return c.Store.Put(ctx, name, content)
 }
 
-// polite lets everybody create.
-type polite struct{ blob.Store }
+// blind shows who has created a leader epoch none that comes after, and lets it create what is there.
+type blind struct {
+	blob.Store
+	mine atomic.Pointer[string]
+}
 
-func (p polite) CreateExclusive(ctx context.Context, name string, content []byte) error {
-	return p.Put(ctx, name, blob.Bytes(content))
+const leaderDir = "leader/"
+
+func (b *blind) CreateExclusive(ctx context.Context, name string, content []byte) error {
+	err := b.Store.CreateExclusive(ctx, name, content)
+	if strings.HasPrefix(name, leaderDir) && !strings.Contains(name, ".") && err == nil {
+		b.mine.Store(&name)
+	}
+	if errors.Is(err, blob.ErrExists) && b.mine.Load() != nil {
+		return b.Put(ctx, name, blob.Bytes(content))
+	}
+	return err
+}
+
+func (b *blind) List(ctx context.Context, prefix string) ([]blob.Info, error) {
+	infos, err := b.Store.List(ctx, prefix)
+	mine := b.mine.Load()
+	return slices.DeleteFunc(infos, func(i blob.Info) bool {
+		return mine != nil && strings.HasPrefix(i.Name, leaderDir) && !strings.HasPrefix(i.Name, leaderDir+"standby") && i.Name[:min(len(*mine), len(i.Name))] > *mine
+	}), err
+}
+
+// TestPlantedBugs: what is wrong is found within a few seeds.
+func TestPlantedBugs(t *testing.T) {
+	const seeds = 60
+	for _, b := range bugs {
+		t.Run(string(b), func(t *testing.T) {
+			t.Parallel()
+			for seed := uint64(1); seed <= seeds; seed++ {
+				if o := play(t, seed, b); o.err != nil {
+					t.Logf("caught at seed %d: %v", seed, o.err)
+					return
+				}
+			}
+			t.Errorf("not caught within %d seeds", seeds)
+		})
+	}
 }
 
 // forgetful removes what a store should begin with.

@@ -26,7 +26,7 @@ const (
 	splits     = 4
 	splitRows  = 1000
 	clump      = 5
-	clumpEvery = 75 * time.Millisecond
+	clumpEvery = 100 * time.Millisecond
 	// keys is how many there are. Event time goes on by rowEvery a row, back by disorderMax at most; windowMS is how long a window is.
 	keys          = 17
 	rowEveryMS    = 15

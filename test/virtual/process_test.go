@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -102,7 +103,7 @@ func (p *process) stop() error {
 type storage struct {
 	*blob.Faulty
 	p *process
-	// hangs, unless nil, is closed when the storage answers again.
+	// hangs returns what is closed when the storage answers again, nil while it does.
 	hangs func() <-chan struct{}
 }
 
@@ -207,12 +208,17 @@ func (w *world) process(ip string) (*process, slog.Handler, blob.Openers) {
 	p := &process{host: w.net.Host(ip), done: make(chan struct{})}
 	p.host.PlugIn()
 	log := slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}).WithAttrs([]slog.Attr{slog.String("at", ip)})
-	s := &storage{p: p, hangs: w.hanging, Faulty: blob.NewFaulty(disk{w.store(), p}, blob.Faults{})}
+	s := &storage{p: p, hangs: func() <-chan struct{} { return w.hanging(ip) }, Faulty: blob.NewFaulty(disk{w.store(), p}, blob.Faults{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.Set(w.mu.faults)
 	w.mu.storages = append(w.mu.storages, s)
-	return p, log, blob.Openers{"sim": func(context.Context, *url.URL, blob.Options) (blob.Store, error) { return s, nil }}
+	return p, log, blob.Openers{"sim": func(_ context.Context, u *url.URL, _ blob.Options) (blob.Store, error) {
+		if dir := strings.Trim(u.Path, "/"); dir != "" {
+			return blob.Sub(s, dir)
+		}
+		return s, nil
+	}}
 }
 
 func (p *process) run(f func(context.Context) error) {

@@ -55,7 +55,8 @@ type world struct {
 		sync.Mutex
 		faults   blob.Faults
 		storages []*storage
-		hang     chan struct{}
+		// hangs are closed when storage answers again, by the machine that it does not answer, "" for all.
+		hangs map[string]chan struct{}
 	}
 }
 
@@ -96,6 +97,7 @@ func newWorld(seed uint64, dir string, b bug) *world {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xfa)), rand: newRandom(seed), bug: b, dir: dir, mem: blob.NewMem(),
 		net: memnet.New(seed, good), outside: newOutside(seed, b), slots: 2, openState: app.OpenState,
 	}
+	w.mu.hangs = map[string]chan struct{}{}
 	if b == bugState {
 		w.openState = forgetful
 	}
@@ -114,19 +116,21 @@ func (w *world) store() blob.Store {
 	switch w.bug {
 	case bugUpload:
 		return &careless{Store: w.mem}
-	case bugLeaders:
-		return polite{w.mem}
+	case bugFence:
+		return &blind{Store: w.mem}
 	}
 	return w.mem
 }
 
-func (w *world) hanging() <-chan struct{} {
+func (w *world) hanging(ip string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.mu.hang == nil {
-		return nil // not a nil chan in another type
+	for _, of := range []string{ip, ""} {
+		if ch := w.mu.hangs[of]; ch != nil {
+			return ch
+		}
 	}
-	return w.mu.hang
+	return nil
 }
 
 // setFaults makes them those of all ways to the storage.
@@ -140,15 +144,17 @@ func (w *world) setFaults(f blob.Faults) {
 	}
 }
 
-func (w *world) setHang(on bool) {
+// setHang has the storage answer a machine no more, or again; "" is all.
+func (w *world) setHang(ip string, on bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	ch := w.mu.hangs[ip]
 	switch {
-	case on && w.mu.hang == nil:
-		w.mu.hang = make(chan struct{})
-	case !on && w.mu.hang != nil:
-		close(w.mu.hang)
-		w.mu.hang = nil
+	case on && ch == nil:
+		w.mu.hangs[ip] = make(chan struct{})
+	case !on && ch != nil:
+		close(ch)
+		delete(w.mu.hangs, ip)
 	}
 }
 
@@ -278,6 +284,35 @@ func (w *world) await(ctx context.Context) {
 		}
 	}
 	w.fail("the job does not come to its end: %s", last)
+}
+
+// goOn stops the job with a savepoint when nothing happens any more, and has another one go on from there.
+func (w *world) goOn(ctx context.Context, script string, parallelism int) {
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pollEvery) {
+		w.tend()
+		var d *pb.JobDetail
+		switch d, err = w.cl.Job(ctx, w.job); {
+		case errors.Is(err, client.ErrNotFound) || err == nil && d.Summary.EndedAtMs != 0:
+			return // faults were undone so late that it has come to its end
+		case err != nil || d.Summary.State != pb.JobState_JOB_STATE_RUNNING:
+			continue
+		}
+		var s *pb.StopJobResponse
+		if s, err = w.cl.Stop(ctx, w.job, "", false); err != nil {
+			w.note("not stopped: %v", err)
+			continue
+		}
+		id, _, err := w.cl.SubmitFrom(ctx, client.Script{File: "job.sql", Text: script, Parallelism: parallelism}, "job", s.Path, false)
+		if err != nil {
+			w.fail("go on from a savepoint: %v", err)
+			return
+		}
+		w.note("job %s goes on from %s as %s, parallelism %d", w.job, s.Path, id, parallelism)
+		w.job = id
+		return
+	}
+	w.fail("the job cannot be stopped: %v", err)
 }
 
 // verdict is what was wrong, nil if nothing was.
