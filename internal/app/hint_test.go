@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -19,6 +20,9 @@ func TestErrorsOfTheSystemSayWhatToDo(t *testing.T) {
 		{&os.PathError{Op: "write", Path: "/data/x", Err: syscall.ENOSPC}, "df -h"},
 		{fmt.Errorf("listen on port 6123: %w", os.NewSyscallError("bind", syscall.EADDRINUSE)), "--rpc-port"},
 		{os.NewSyscallError("bind", syscall.EADDRNOTAVAIL), "--bind-host"},
+		{fmt.Errorf("list leader/: %w", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "s3", Err: "no such host"}}), "the name s3"},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "nobody listens"},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}, "network up"},
 		{errors.New("anything else"), ""},
 	} {
 		if got := hint(test.err); !strings.Contains(got, test.want) || (test.want == "") != (got == "") {

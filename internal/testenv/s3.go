@@ -40,13 +40,20 @@ var versitygw = sync.OnceValues(func() (string, error) {
 	return out, nil
 })
 
-// S3 starts a server of S3's protocol without buckets: Versity's gateway over a directory. Data survive Restart in any case, and Kill.
-func S3(t testing.TB, opts ...Option) *Server {
+// VersityGW returns the path of the server that S3 starts.
+func VersityGW(t testing.TB) string {
 	t.Helper()
 	path, err := versitygw()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// S3 starts a server of S3's protocol without buckets: Versity's gateway over a directory. Data survive Restart in any case, and Kill.
+func S3(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	path := VersityGW(t)
 	s := &Server{
 		t: t, kind: "versitygw", opts: collect(opts),
 		schemes: [2]string{"http", "https"},

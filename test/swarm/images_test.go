@@ -19,7 +19,8 @@ import (
 // foreign is an image of somebody else's program, made here from a Debian package so that it can be started as the image that
 // the stack names.
 type foreign struct {
-	name     string
+	name string
+	// programs are in the PATH, here and in the image, or elsewhere there: "redis-exporter:/exporter".
 	programs []string
 	// dirs are made for owner.
 	dirs  []string
@@ -67,11 +68,15 @@ func (f foreign) build(t *testing.T, dir string) string {
 		add(image.File{Path: strings.TrimPrefix(to, "/"), Mode: 0o755, Data: data})
 	}
 	for _, p := range f.programs {
-		from, err := exec.LookPath(p)
+		name, to, elsewhere := strings.Cut(p, ":")
+		from, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatalf("%v: run scripts/swarm-deps", err)
 		}
-		copyIn(from, "/bin/"+p)
+		if !elsewhere {
+			to = "/bin/" + name
+		}
+		copyIn(from, to)
 		libs, _ := try(t, "ldd", from) // a static program has none
 		for _, m := range library.FindAllStringSubmatch(libs, -1) {
 			copyIn(m[1], m[1])

@@ -72,6 +72,24 @@ func alone(t *testing.T) {
 	}
 }
 
+// tidy removes what a test that was killed has left behind. Its dockerds have ended with it.
+func tidy(t *testing.T) {
+	t.Helper()
+	for i := range 3 {
+		card := fmt.Sprintf("%spi%d", bridge, i+1)
+		_, _ = try(t, "ip", "netns", "del", card)
+		_, _ = try(t, "ip", "link", "del", card) // the kernel takes its time to do that by itself
+	}
+	_, _ = try(t, "ip", "link", "del", bridge)
+	left, err := filepath.Glob("/tmp/" + bridge + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range left {
+		_ = os.RemoveAll(dir) // what is still busy stays
+	}
+}
+
 // startNodes makes machines of namespaces and starts a dockerd on each.
 func startNodes(t *testing.T, count int) []*node {
 	t.Helper()
@@ -79,7 +97,8 @@ func startNodes(t *testing.T, count int) []*node {
 		t.Fatal("networks of their own for dockerds need root: sudo make swarm-test")
 	}
 	alone(t)
-	dir, err := os.MkdirTemp("/tmp", "bramsw") //nolint:usetesting // sockets have short paths
+	tidy(t)
+	dir, err := os.MkdirTemp("/tmp", bridge) //nolint:usetesting // sockets have short paths
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +106,6 @@ func startNodes(t *testing.T, count int) []*node {
 	if err := os.MkdirAll("/run/docker", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// What a test that was killed has left behind. Its dockerds have ended with it.
-	for i := range 3 {
-		_, _ = try(t, "ip", "netns", "del", fmt.Sprintf("%spi%d", bridge, i+1))
-	}
-	_, _ = try(t, "ip", "link", "del", bridge)
 	command(t, "ip", "link", "add", bridge, "type", "bridge")
 	t.Cleanup(func() { command(t, "ip", "link", "del", bridge) })
 	command(t, "ip", "addr", "add", gateway+"/24", "dev", bridge)
@@ -137,7 +151,13 @@ func (n *node) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := `mount -t tmpfs none /run/docker && hostname "$1" && exec dockerd --data-root "$2/data" --exec-root "$2/exec" --pidfile "$2/pid" -H "unix://$2/sock"`
+	// Nobody answers there, and at once: a swarm's node looks for a newer image in the registry before it takes its own.
+	names := filepath.Join(n.dir, "resolv.conf")
+	if err := os.WriteFile(names, []byte("nameserver "+gateway+"\n"), 0o644); err != nil { //nolint:gosec // containers read it
+		t.Fatal(err)
+	}
+	// Shared as systemd does it: what is mounted later is seen by containers that asked for it.
+	script := `mount --make-rshared / && mount --bind "$2/resolv.conf" /etc/resolv.conf && mount -t tmpfs none /run/docker && hostname "$1" && exec dockerd --data-root "$2/data" --exec-root "$2/exec" --pidfile "$2/pid" -H "unix://$2/sock"`
 	n.cmd = exec.Command("nsenter", "--net=/run/netns/"+n.netns, "unshare", "-m", "-u", "--propagation", "slave", "sh", "-c", script, "dockerd", n.name, n.dir)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // also when the test is killed

@@ -20,7 +20,8 @@ import (
 )
 
 // override is for what this machine lacks: a kernel without IPVS has no virtual IPs, so names resolve to the replicas themselves, and ports are
-// those of the node. Redis and Prometheus are published so that the test sees into them. There is no image of Grafana: test/deploy checks what it would show.
+// those of the node. Redis and Prometheus are published so that the test sees into them. A container counts as started once it has been found
+// healthy, so these look often. There is no image of Grafana: test/deploy checks what it would show.
 const override = `version: "3.8"
 services:
   jobmanager:
@@ -30,12 +31,15 @@ services:
     deploy: {endpoint_mode: dnsrr, update_config: {delay: 3s, monitor: 5s}}
   mosquitto:
     ports: [{target: 1883, published: 1883, mode: host}]
+    healthcheck: {interval: 3s}
     deploy: {endpoint_mode: dnsrr}
   redis:
     ports: [{target: 6379, published: 6379, mode: host}]
+    healthcheck: {interval: 3s}
     deploy: {endpoint_mode: dnsrr}
   prometheus:
     ports: [{target: 9090, published: 9090, mode: host}]
+    healthcheck: {interval: 3s}
     deploy: {endpoint_mode: dnsrr}
   grafana:
     ports: [{target: 3000, published: 3000, mode: host}]
@@ -50,6 +54,8 @@ type stack struct {
 	dir     string
 	// bramble is the command line's program.
 	bramble string
+	// fixed, unless "", is where all ports are published.
+	fixed string
 	// files are deployed with stack.yml, env is for them.
 	files, env []string
 }
@@ -61,17 +67,29 @@ func newStack(t *testing.T, count int, more ...foreign) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	nodes := startNodes(t, count)
+	s := &stack{t: t, dir: walkable(t), bramble: bin}
+	s.nodes = startNodes(t, count)
+	s.manager = s.nodes[0]
 	var archives []string
 	for _, f := range slices.Concat(foreigners, more) {
-		archives = append(archives, f.build(t, dir))
+		archives = append(archives, f.build(t, s.dir))
 	}
-	load(nodes, archives...)
-	s := &stack{t: t, nodes: nodes, manager: nodes[0], dir: dir, bramble: bin}
-	joinAll(nodes)
+	load(s.nodes, archives...)
+	joinAll(s.nodes)
 	t.Cleanup(s.report) // before the nodes' own
 	return s
+}
+
+// walkable is a temporary directory in which users of containers find their way.
+func walkable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for d := dir; d != "/tmp"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil { //nolint:gosec // nothing in it is secret
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // deploy deploys, or deploys again with another version.
@@ -140,6 +158,9 @@ func (s *stack) node(name string) *node {
 
 // address is where a port of a service with one replica is published, "" while it runs nowhere.
 func (s *stack) address(service string, port int) string {
+	if s.fixed != "" {
+		return s.fixed + ":" + strconv.Itoa(port)
+	}
 	nodes, _ := s.tasks(service)
 	if len(nodes) == 0 || s.node(nodes[0]) == nil {
 		return ""

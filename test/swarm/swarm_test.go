@@ -229,9 +229,12 @@ func (s *stack) stop(job string) {
 
 func (s *stack) label(labels map[string][]string) {
 	for n, ls := range labels {
+		args := []string{"-H", s.manager.host(), "node", "update"}
 		for _, l := range ls {
-			s.manager.docker("node", "update", "--label-add", "bramble."+l+"=true", n)
+			args = append(args, "--label-add", "bramble."+l+"=true")
 		}
+		// The manager may be writing about that node just then: "update out of sequence".
+		await(s.t, "labels of "+n, func() bool { _, err := try(s.t, "docker", append(args, n)...); return err == nil })
 	}
 }
 
@@ -243,11 +246,6 @@ func (s *stack) secrets() map[string]string {
 	}
 	if err := os.Chown(filepath.Join(s.dir, "checkpoints"), 65532, 65532); err != nil {
 		s.t.Fatal(err)
-	}
-	for d := s.dir; d != "/tmp"; d = filepath.Dir(d) { // the container's user walks there
-		if err := os.Chmod(d, 0o755); err != nil { //nolint:gosec // nothing in it is secret
-			s.t.Fatal(err)
-		}
 	}
 	out := command(s.t, "env", "DOCKER_HOST="+s.manager.host(), "../../deploy/secrets")
 	made := map[string]string{}
@@ -312,11 +310,19 @@ func (s *stack) seenByPrometheus() {
 
 func (s *stack) killTaskManager() {
 	nodes, _ := s.tasks("taskmanager")
-	n := s.node(nodes[0])
-	ids := strings.Fields(n.docker("ps", "-q", "--filter", "label=com.docker.swarm.service.name=bramble_taskmanager"))
-	n.docker("kill", "-s", "KILL", ids[0])
+	s.kill(s.node(nodes[0]), "taskmanager")
 	s.runs("taskmanager", 3, "")
 	s.registered(3)
+}
+
+// kill kills a container of the service on that node.
+func (s *stack) kill(n *node, service string) {
+	s.t.Helper()
+	ids := strings.Fields(n.docker("ps", "-q", "--filter", "label=com.docker.swarm.service.name=bramble_"+service))
+	if len(ids) == 0 {
+		s.t.Fatalf("no %s on %s", service, n.name)
+	}
+	n.docker("kill", "-s", "KILL", ids[0])
 }
 
 func (s *stack) scale(replicas int) {
