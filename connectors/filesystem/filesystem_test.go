@@ -3,6 +3,7 @@ package filesystem
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -366,5 +367,74 @@ func TestAWatchForgetsFilesThatAreGone(t *testing.T) {
 	}
 	if len(at[0].Pos) > 200 {
 		t.Errorf("the position has grown to %d bytes", len(at[0].Pos))
+	}
+}
+
+// TestAnotherDirectory: a job that goes on from a savepoint with another 'path' has what was prepared appear where it was written, and writes on in the new one.
+// What somebody has taken away after it had appeared is no error, unless this machine has no such directory at all.
+func TestAnotherDirectory(t *testing.T) {
+	root := t.TempDir()
+	before, after := filepath.Join(root, "before"), filepath.Join(root, "after")
+	s, _ := openSink(t, before, true)
+	if err := s.Write(t.Context(), someRows(3)); err != nil {
+		t.Fatal(err)
+	}
+	prepared, err := s.Prepare(t.Context(), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := func(dir string) error {
+		t.Helper()
+		s, _ := openSink(t, dir, true)
+		return errors.Join(s.Commit(t.Context(), 5, prepared), s.Close())
+	}
+	if err := errors.Join(again(after), again(after)); err != nil { // the second finds it done
+		t.Fatal(err)
+	}
+	if got := names(t, before); strings.Count(got, " ") != 0 || got == "" || strings.Contains(got, ".pending") {
+		t.Error("before:", got)
+	}
+	if got := names(t, after); got != "" {
+		t.Error("after:", got)
+	}
+	files, err := filepath.Glob(filepath.Join(before, "part-*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(again(after), again(before)); err != nil {
+		t.Error("taken away:", err)
+	}
+	if err := os.RemoveAll(before); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, dir := range []string{after, before} {
+			if err := again(dir); err == nil || !strings.Contains(err.Error(), "no directory "+before) {
+				t.Errorf("in %s: %v", dir, err)
+			}
+		}
+	}
+	// While the job runs nobody has any business with what waits.
+	s, _ = openSink(t, after, true)
+	if err := s.Write(t.Context(), someRows(3)); err != nil {
+		t.Fatal(err)
+	}
+	if prepared, err = s.Prepare(t.Context(), 6); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(after); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), 6, prepared); err == nil {
+		t.Error("what had not appeared was lost in silence")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -48,6 +48,8 @@ type sink struct {
 	open map[string]*output
 	// finished files wait for Prepare.
 	finished []committable
+	// made: there was no directory before.
+	made bool
 	// stale are pending files of former attempts. Those that the last checkpoint holds are committed before this attempt's first one.
 	stale map[string]struct{}
 	// first is the epoch of this attempt's first Prepare, 0 before it.
@@ -66,10 +68,13 @@ type output struct {
 	opened, written      time.Time
 }
 
-// committable names a file that waits to appear; paths are relative to the table's.
+// committable names a file that waits to appear; paths are relative to Dir.
 type committable struct {
 	Temp  string `json:"temp"`
 	Final string `json:"final"`
+	// Dir is the table's directory, absolute; "" was written by older versions. A job that goes on from a savepoint may have another: what was prepared
+	// in the old one appears there, as with Flink.
+	Dir string `json:"dir,omitempty"`
 }
 
 var _ op.Sink = (*sink)(nil)
@@ -117,6 +122,12 @@ func (s *sink) Open(ctx *op.Context) error {
 	}
 	s.family = s.name
 	s.name += strconv.Itoa(ctx.Task.Index) + "-"
+	if dir, err := filepath.Abs(s.dir); err == nil {
+		s.dir = dir
+	}
+	if _, err := os.Stat(s.dir); err != nil {
+		s.made = true
+	}
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return s.fail(err)
 	}
@@ -315,9 +326,9 @@ func (s *sink) roll(o *output) error {
 	if err := os.Rename(s.at(o.temp), s.at(o.pending)); err != nil {
 		return s.fail(err)
 	}
-	c := committable{Temp: o.pending, Final: o.final}
+	c := committable{Temp: o.pending, Final: o.final, Dir: s.dir}
 	if !s.ctx.Checkpointing {
-		return s.publish(c)
+		return s.publish(c, false)
 	}
 	s.finished = append(s.finished, c)
 	return nil
@@ -375,15 +386,16 @@ func (s *sink) Commit(_ context.Context, epoch stream.Epoch, prepared []byte) er
 	if err := json.Unmarshal(prepared, &files); err != nil {
 		return fmt.Errorf("filesystem: commit %.200q: %w", prepared, err)
 	}
+	restored := s.first == 0 || epoch < s.first
 	for _, c := range files {
 		if !filepath.IsLocal(c.Temp) || !filepath.IsLocal(c.Final) {
 			return fmt.Errorf("filesystem: commit %q as %q: not in the table's directory", c.Temp, c.Final)
 		}
-		if err := s.publish(c); err != nil {
+		if err := s.publish(c, restored); err != nil {
 			return err
 		}
 	}
-	if s.first == 0 || epoch < s.first {
+	if restored {
 		return nil
 	}
 	// A checkpoint of this attempt is complete, so what the one before it held has been committed: the rest belongs to none.
@@ -396,17 +408,41 @@ func (s *sink) Commit(_ context.Context, epoch stream.Epoch, prepared []byte) er
 	return nil
 }
 
-func (s *sink) publish(c committable) error {
-	err := os.Rename(s.at(c.Temp), s.at(c.Final))
-	if errors.Is(err, fs.ErrNotExist) && s.exists(c.Final) {
-		return nil // it had been committed
+// publish makes a file appear. restored: it is of the checkpoint that the job goes on from, and may have appeared before.
+func (s *sink) publish(c committable, restored bool) error {
+	dir := s.dir
+	if c.Dir != "" {
+		dir = c.Dir
+	}
+	temp, final := filepath.Join(dir, c.Temp), filepath.Join(dir, c.Final)
+	err := os.Rename(temp, final)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, statErr := os.Lstat(final); statErr == nil {
+			return nil // it had been committed
+		}
+		if restored {
+			return s.missing(dir, final)
+		}
 	}
 	if err != nil {
 		return s.fail(err)
 	}
-	delete(s.stale, s.at(c.Temp))
-	s.syncDir(filepath.Dir(s.at(c.Final)))
+	delete(s.stale, temp)
+	s.syncDir(filepath.Dir(final))
 	return nil
+}
+
+// missing decides about a file that a checkpoint says was to appear and that does not wait any more: it had appeared, and who reads the table may have taken it
+// away since. That is so where the directory is; a machine that has none never had the file.
+func (s *sink) missing(dir, final string) error {
+	if dir == s.dir && s.made {
+		_ = os.Remove(dir) // as long as it is empty: the next attempt is to see the same
+	} else if _, err := os.Stat(dir); err == nil {
+		s.ctx.Log.Warn("a file of the checkpoint that the job goes on from has gone: somebody took it away after it had appeared", "table", s.table.Name, "file", final)
+		return nil
+	}
+	return s.fail(fmt.Errorf("the checkpoint or savepoint that the job goes on from holds %s, and this machine has no directory %s: all taskmanagers have to see the directory that was written to then. "+
+		"If its files are not wanted any more, make it, empty", filepath.Base(final), dir))
 }
 
 // syncDir makes a rename last over a power cut, where the file system knows how to: a CIFS share refuses.
