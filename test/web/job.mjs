@@ -1,6 +1,6 @@
 // A job from the first key in the editor to its end, and the processes that run it.
 import { BASE, PICTURES, accessible, assert, at, button, desktop, dialog, gone, open, page, phone, picture, see, slowly, step, walk } from './page.mjs'
-import { editor, submits } from './submit.mjs'
+import { submits, toEditor } from './submit.mjs'
 
 const tasks = () => page.getByRole('table', { name: 'Tasks of this vertex' })
 const fact = (name) => page.locator('.facts > div', { has: page.getByText(name, { exact: true }) }).locator('dd')
@@ -13,18 +13,24 @@ export async function job() {
   await see(page.getByText('No job yet'))
   await see(page.getByText('0 of 4 used'))
   await light()
-  await editor()
+  await toEditor()
   const id = await submits()
   await vertex()
   const savepoint = await checkpoints()
   await tail(id)
+  await rescales(id)
+  await stops(id)
+  await restarts(id, savepoint)
+}
+
+// pages goes through all pages of a job that runs: by mouse, by keyboard, on a phone.
+export async function pages() {
+  await toEditor()
+  const id = await submits()
   await lastHour(id)
   await keyboard(id)
   await processes()
   await everyPageOnAPhone(id)
-  await rescales(id)
-  await stops(id)
-  await restarts(id, savepoint)
 }
 
 // light says whether the first page comes with few bytes, and all of them from here.
@@ -43,12 +49,12 @@ async function vertex() {
   await see(tasks())
   assert.equal(await tasks().locator('tbody tr').count(), 2)
   await see(fact('Keys').getByText('11', { exact: true }))
-  await see(fact('State').getByText(/^[1-9][\d.]* (B|KiB)$/))
-  await see(fact('Latency p50 / p95 / p99').getByText(/^[\d.<]+ m?s \/ [\d.<]+ m?s \/ [\d.<]+ m?s$/))
+  await see(fact('State').getByText(/^[1-9][\d.]*\s(B|KiB)$/))
+  await see(fact('Latency p50 / p95 / p99').getByText(/^[\d.<]+\sm?s \/ [\d.<]+\sm?s \/ [\d.<]+\sm?s$/))
   // Four fifths of the rows have one key.
   await see(fact('Skew').locator('.warn'))
-  assert.match(await fact('Skew').innerText(), /^1\.[6-9] ×$/)
-  await see(fact('Lag').getByText(/^[\d.]+ (ms|s)$/))
+  assert.match(await fact('Skew').innerText(), /^1\.[6-9]\s×$/)
+  await see(fact('Lag').getByText(/^[\d.]+\s(ms|s)$/))
   await see(page.getByRole('region', { name: /^SQL of/ }).getByText('LAST_VALUE'))
   await page.waitForTimeout(PICTURES ? 8000 : 0)
   await page.locator('.vertex[aria-pressed=true]').evaluate((e) => scrollTo(0, e.getBoundingClientRect().top + scrollY + 110))
@@ -135,12 +141,12 @@ async function lastHour(id) {
   const records = page.getByRole('img', { name: /^Records of the last hour/ })
   await see(page.locator('.chart .area'), 60_000)
   await page.waitForFunction(() => document.querySelectorAll('.chart .line').length >= 6, undefined, { timeout: 60_000 })
-  assert.match(await records.getAttribute('aria-label'), /now in [\d.]+ k\/s, out [\d.]+( k)?\/s; at most [\d.]+ k\/s/)
+  assert.match(await records.getAttribute('aria-label'), /now in [\d.]+\sk\/s, out [\d.]+(\sk)?\/s; at most [\d.]+\sk\/s/)
   for (const name of ['Busiest vertex', 'Watermark lag', 'Checkpoint duration']) {
     assert.doesNotMatch(await page.getByRole('img', { name: new RegExp(`^${name}`) }).getAttribute('aria-label'), /now [a-z]+ –/, name)
   }
   await records.hover()
-  await see(page.locator('.chart .cursor'))
+  await page.locator('.chart .cursor').waitFor({ state: 'attached' })
   await page.mouse.move(2, 400)
   await picture('dashboard-job')
   await button('Use the dark theme').click()
@@ -312,6 +318,8 @@ async function drains() {
 async function restarts(id, savepoint) {
   step('a job is started from the first savepoint, in the editor')
   await at(`#/jobs/${id}/checkpoints`)
+  const more = button(/^Show all/)
+  if (await more.count()) await more.click()
   await page.locator('tbody tr', { hasText: 'savepoint' }).last().getByRole('button', { name: /^More/ }).click()
   assert.equal(await page.locator('.command code').first().innerText(), savepoint)
   await page.getByRole('link', { name: 'Start a job from this' }).click()

@@ -89,6 +89,8 @@ export async function open(options = {}) {
 
 // accessible runs axe, and looks whether the page is wider than the screen.
 export async function accessible(what) {
+  // What was clicked last is drawn.
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))
   await page.evaluate(`window.axe || (() => { ${axe} })()`)
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
   assert.deepEqual(violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.html.slice(0, 160)} ${n.any[0]?.message ?? ''}`).slice(0, 5).join(' | ')}`), [], `accessibility of ${what}`)
@@ -132,14 +134,17 @@ export async function walk(what) {
     scrollTo(0, 0)
   })
   const wanted = await page.evaluate(() => {
-    const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"], [contenteditable=true]')]
+    window.operable = 'a[href], button, input, select, textarea, summary, [tabindex="0"], [contenteditable=true]'
+    const all = [...document.querySelectorAll(window.operable)]
     window.wanted = all.filter((e) => !e.disabled && e.tabIndex >= 0 && e.checkVisibility({ visibilityProperty: true }) && !e.closest('[inert]'))
     return window.wanted.length
   })
   const reached = []
-  for (let i = 0; i < wanted + 5; i++) {
+  for (let i = 0; i < wanted + 15; i++) {
     await page.keyboard.press('Tab')
-    const now = await page.evaluate(() => {
+    const now = await page.evaluate(async () => {
+      // A style that came with the focus is there with the next picture.
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
       const e = document.activeElement
       if (!e || e === document.body) return null
       const style = getComputedStyle(e)
@@ -147,17 +152,20 @@ export async function walk(what) {
       const box = e.getBoundingClientRect()
       const name = (e.getAttribute('aria-label') || e.textContent || e.placeholder || e.tagName).trim().replace(/\s+/g, ' ').slice(0, 40)
       return {
-        index: window.wanted.indexOf(e), name: `${e.tagName.toLowerCase()} ${name}`,
+        index: window.wanted.indexOf(e), operable: e.matches(window.operable), name: `${e.tagName.toLowerCase()} ${name}`,
         // The editor shows its frame; a bar of the flame graph its edge.
         ringed: e.matches('.cm-content') || (e.closest('svg') && ringed(style)) || ringed(style),
+        where: `${JSON.stringify(box)} of ${innerWidth} x ${innerHeight}, scrolled to ${scrollX}, ${scrollY}`,
         seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
       }
     })
     if (!now) break
+    // What has come meanwhile, such as a checkpoint.
+    if (now.index < 0 && now.operable) continue
     if (reached.some((r) => r.index === now.index)) break
     assert.ok(now.index >= 0, `${what}: ${now.name} has the focus, which was not expected`)
     assert.ok(now.ringed, `${what}: nothing shows that ${now.name} has the focus`)
-    assert.ok(now.seen, `${what}: ${now.name} has the focus out of sight`)
+    assert.ok(now.seen, `${what}: ${now.name} has the focus out of sight: ${now.where}`)
     reached.push(now)
     // The editor keeps Tab for itself.
     if (now.name.includes('SQL script')) await page.keyboard.press('Escape')

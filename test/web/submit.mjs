@@ -44,9 +44,13 @@ GROUP BY GREATEST(sensor - 40, 0);
 
 const noProblem = () => see(page.getByText('No problem found.'))
 
-export async function editor() {
+export async function toEditor() {
   await at('#/submit')
   await see(page.locator('.cm-content'))
+}
+
+export async function editor() {
+  await toEditor()
   await typo()
   await plan()
   await completes()
@@ -115,7 +119,7 @@ async function completes() {
   assert.match(await page.locator('.cm-line').last().innerText(), /^SELECT \* FROM readings$/)
   await offered("\nCREATE TABLE more (a INT) WITH ('connector' = 'datagen', 'rows", 'rows-per-second', /./)
   await page.keyboard.press('Escape')
-  await offered("\nCREATE TABLE more (a INT) WITH ('connector' = '", 'mqtt', /connector/i)
+  await offered("\nCREATE TABLE more (a INT) WITH ('connector' = '", 'mqtt', /source and sink/)
   await page.keyboard.press('Escape')
   const item = await offered('\nSELECT COUN', 'COUNT', /./)
   await item.click()

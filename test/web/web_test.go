@@ -224,7 +224,7 @@ func nothing(t *testing.T) func(string) {
 func TestDashboard(t *testing.T) {
 	if !t.Run("each", func(t *testing.T) {
 		for name, f := range map[string]func(*testing.T){
-			"Job": theJob, "Trouble": trouble, "Empty": empty, "SignIn": signIn, "ReadOnly": readOnly, "Gone": gone, "Standby": standby,
+			"Job": theJob, "Pages": pages, "Editor": editor, "Trouble": trouble, "Empty": empty, "SignIn": signIn, "ReadOnly": readOnly, "Gone": gone, "Standby": standby,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -272,9 +272,17 @@ func unused(doc string, requests []string) (out []string) {
 	return out
 }
 
-// theJob takes a job from the first key in the editor to its end.
+// theJob takes a job from the editor to its end.
 func theJob(t *testing.T) {
 	play(t, "job", newCluster(t, 2).addr, nothing(t))
+}
+
+func pages(t *testing.T) {
+	play(t, "pages", newCluster(t, 2).addr, nothing(t))
+}
+
+func editor(t *testing.T) {
+	play(t, "editor", newCluster(t, 1).addr, nothing(t))
 }
 
 // trouble has a job that fails, and one whose records are late and bad, out of files.

@@ -142,13 +142,13 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
   }
   const operators = v.operators ?? []
   // So many letters of the title find room; those of the operators are smaller.
-  const letters = Math.floor((at.width - 60) / 7.4)
+  const letters = Math.floor((at.width - 66) / 8.2)
   const inside = (
     <>
       <span class="title"><span class="clip" title={v.name}>{middle(title(v), letters)}</span><span class="p">{v.parallelism ? `× ${v.parallelism}` : ''}</span></span>
       <span class="ops">
         {operators.slice(0, operatorsShown).map((o) => (
-          <span class="op" key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{middle(o.name, letters + 4)}</span></span>
+          <span class="op" key={o.id}><span class="kind" aria-hidden="true">{markOf(o.kind, o.name)}</span><span class="clip" title={o.name}>{middle(o.name, letters + 5)}</span></span>
         ))}
         {operators.length > operatorsShown && <span class="op">and {operators.length - operatorsShown} more</span>}
       </span>

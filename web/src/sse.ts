@@ -17,10 +17,11 @@ export class Parser {
   }
 }
 
-// parseExact reads JSON; whole numbers that JavaScript cannot hold, such as large BIGINTs, stay text where the browser shows them to us.
+// parseExact reads JSON; numbers that JavaScript would change, such as large BIGINTs and long DECIMALs, stay text where the browser shows them to us.
 export function parseExact(text: string): unknown {
   return JSON.parse(text, function (_key: string, value: unknown, context?: { source?: string }) {
-    return typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '') ? context!.source : value
+    const source = context?.source ?? ''
+    return typeof value === 'number' && String(value) !== source && /^-?\d+(\.\d+)?$/.test(source) ? source : value
   } as (key: string, value: unknown) => unknown)
 }
 

@@ -77,9 +77,9 @@ test('flame graphs: widths add up, recursion counts once', () => {
 })
 
 test('large whole numbers keep their digits where the runtime lets them, and are numbers elsewhere', () => {
-  const [a, b, c] = parseExact('[9007199254740993, 1.5, "x"]') as [unknown, number, string]
+  const [a, b, c, d] = parseExact('[9007199254740993, 1.5, "x", 1.50]') as [unknown, number, string, unknown]
   let shows = false
   JSON.parse('1', ((_k: string, v: unknown, context?: { source?: string }) => ((shows = context?.source === '1'), v)) as (k: string, v: unknown) => unknown)
   assert.equal(a, shows ? '9007199254740993' : 9007199254740992)
-  assert.deepEqual([b, c], [1.5, 'x'])
+  assert.deepEqual([b, c, d], [1.5, 'x', shows ? '1.50' : 1.5])
 })
