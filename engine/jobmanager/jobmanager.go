@@ -306,6 +306,9 @@ func (jm *JobManager) loop(ctx context.Context, c *cluster) error {
 		"metrics_port", jm.MetricsPort())
 	if jm.storage != nil {
 		jm.work.Go(func() { jm.sweep(c.ctx) })
+		if lost := c.lostJobs(); len(lost) > 0 {
+			jm.work.Go(func() { jm.recoverLater(c.ctx, lost) })
+		}
 	}
 	for {
 		select {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
 	"github.com/bramble-stream/bramble/engine/locate"
@@ -38,6 +39,9 @@ const (
 	// quietAfter is after how many renewals in a row that saw nobody stand by a leader goes on looking, but writes a lease at every tidyBeats only: flash
 	// wears out. It is far more than what those who stand by need to announce themselves again after a tidying.
 	quietAfter = 10
+	// takePause and takePauseMax are between attempts to lead that storage does not let happen: a full disk, or one that is read-only now.
+	takePause    = time.Second
+	takePauseMax = 30 * time.Second
 	// releaseMax is how long giving the leadership back may take.
 	releaseMax = 2 * time.Second
 )
@@ -138,7 +142,7 @@ func (jm *JobManager) standBy(ctx context.Context) error {
 		return err
 	}
 	watch := &checkpoint.Standby{LapseMS: jm.cfg.LeaseTimeout.Milliseconds()}
-	announced, log := false, standbyLog{jm: jm}
+	announced, log, tries := false, standbyLog{jm: jm}, takes{}
 	defer func() {
 		if announced {
 			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseMax)
@@ -161,7 +165,10 @@ func (jm *JobManager) standBy(ctx context.Context) error {
 		default:
 			epoch := watch.See(began, jm.now().UnixMilli(), jm.sight(lease))
 			if epoch != 0 {
-				if taken, err := jm.take(ctx, watch, epoch, lease); taken || err != nil {
+				if !tries.due(jm.now()) {
+					break
+				}
+				if taken, err := jm.take(ctx, watch, epoch, lease, &tries); taken || err != nil {
 					return err
 				}
 				break // whoever was quicker will have a lease soon
@@ -194,8 +201,24 @@ func (jm *JobManager) sight(l ckptstore.Lease) checkpoint.Sight {
 	}
 }
 
-// take tries to take the epoch. taken is false when somebody else was quicker, or storage did not answer: then nobody can tell whose it is.
-func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch uint64, former ckptstore.Lease) (taken bool, err error) {
+// takes are attempts to lead that storage did not let happen.
+type takes struct {
+	pause time.Duration
+	next  time.Time
+}
+
+func (t *takes) due(now time.Time) bool { return !now.Before(t.next) }
+
+// failed puts the next attempt off and returns for how long.
+func (t *takes) failed(now time.Time) time.Duration {
+	t.pause = min(max(2*t.pause, takePause), takePauseMax)
+	t.next = now.Add(t.pause)
+	return t.pause
+}
+
+// take tries to take the epoch. taken is false when somebody else was quicker, or storage did not let it happen: then nobody can tell whose it is, and the same
+// epoch is tried again a little later. Whoever has it by then makes it the next one. What is refused for good at the first attempt is an error.
+func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch uint64, former ckptstore.Lease, tries *takes) (taken bool, err error) {
 	nonce, err := jm.random16()
 	if err != nil {
 		return false, err
@@ -205,11 +228,16 @@ func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch
 		watch.Taken(epoch)
 		return false, nil
 	}
-	if err != nil {
-		watch.Taken(epoch)
-		if ctx.Err() == nil {
-			jm.cfg.Log.Warn("leadership not taken", "leader_epoch", epoch, "error", err)
-		}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return false, nil
+	case tries.pause == 0 && errors.Is(err, blob.ErrPermanent):
+		return false, fmt.Errorf("checkpoint storage %s: this jobmanager cannot write there: %w", jm.cfg.CheckpointDir, err)
+	default:
+		pause := tries.failed(jm.now())
+		jm.cfg.Log.Warn("leadership not taken: this jobmanager cannot write to checkpoint storage", "checkpoint_dir", jm.cfg.CheckpointDir, "leader_epoch", epoch,
+			"error", err, "tries_again_in", pause.String(), "hint", storageHint(err))
 		return false, nil
 	}
 	jm.leader = leader
@@ -220,6 +248,17 @@ func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch
 	}
 	jm.cfg.Log.Info("leading", args...)
 	return true, nil
+}
+
+// storageHint is what a person can do about storage that cannot be written to.
+func storageHint(err error) string {
+	switch {
+	case errors.Is(err, blob.ErrFull):
+		return "it is full: make room, it goes on by itself"
+	case errors.Is(err, blob.ErrPermanent):
+		return "is it mounted read-only (`dmesg`), does it belong to another user, or have its credentials changed? It goes on by itself once it can be written to"
+	}
+	return "is its server, or the network, down? It goes on by itself when it is back"
 }
 
 // standbyLog says who leads, when that changes.

@@ -74,7 +74,7 @@ func (jm *JobManager) recoverJobs(ctx context.Context, c *cluster) error {
 		known := func(e ckptstore.Entry) bool { return e.JobID == s.JobID }
 		if c.jobs[s.JobID] == nil && !slices.ContainsFunc(entries, known) {
 			// Its user is to see that there is such a job, and the others are to run.
-			jm.lostJob(ctx, c, ckptstore.Entry{JobID: s.JobID, Name: "unreadable"}, fmt.Errorf("%s: %w", s.Name, s.Err))
+			c.lostJob(ckptstore.Entry{JobID: s.JobID, Name: "unreadable"}, fmt.Errorf("%s: %w", s.Name, s.Err))
 		}
 	}
 	for _, e := range entries {
@@ -83,15 +83,23 @@ func (jm *JobManager) recoverJobs(ctx context.Context, c *cluster) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			jm.lostJob(ctx, c, e, err)
+			c.lostJob(e, err)
+			jm.forgetLost(ctx, e.JobID, err)
 			continue
 		}
-		c.jobs[r.id] = r
-		c.order = append(c.order, r.id)
-		jm.cfg.Log.Info("job recovered", "job_id", r.id, "job_name", r.name(), "attempt", e.Attempt+1, "checkpoints", len(r.ckpt.coord.Completed()))
-		c.apply(r, job.Tick{}) // begins the next attempt
+		c.takeIn(r, e)
 	}
 	return nil
+}
+
+// takeIn has a recovered job begin its next attempt.
+func (c *cluster) takeIn(r *running, e ckptstore.Entry) {
+	if c.jobs[r.id] == nil {
+		c.order = append(c.order, r.id)
+	}
+	c.jobs[r.id] = r
+	c.jm.cfg.Log.Info("job recovered", "job_id", r.id, "job_name", r.name(), "attempt", e.Attempt+1, "checkpoints", len(r.ckpt.coord.Completed()))
+	c.apply(r, job.Tick{})
 }
 
 // unplannable is an error that the next jobmanager would have, too.
@@ -158,26 +166,37 @@ func (jm *JobManager) recovered(ctx context.Context, e ckptstore.Entry) (*runnin
 	return r, nil
 }
 
-// lostJob shows a job that cannot be recovered as FAILED, with the reason. Its checkpoints stay. So does its entry when it is storage
-// that cannot be read: the next jobmanager tries again.
-func (jm *JobManager) lostJob(ctx context.Context, c *cluster, e ckptstore.Entry, why error) {
+// lostJob shows a job that cannot be recovered as FAILED, with the reason. Its checkpoints stay.
+func (c *cluster) lostJob(e ckptstore.Entry, why error) {
+	jm := c.jm
 	name := e.Name
 	if name == "" {
 		name = e.File
 	}
 	r := &running{
 		id: e.JobID, request: PlanRequest{File: e.File, Script: e.Script, Name: e.Name}, submittedAt: e.SubmittedMS,
-		wall: jm.wall, watchers: map[chan struct{}]struct{}{},
+		wall: jm.wall, watchers: map[chan struct{}]struct{}{}, lost: mayPass(why),
+	}
+	message := "not recovered: " + why.Error()
+	if r.lost {
+		message = "not recovered yet, which is tried again: " + why.Error()
 	}
 	parallelism := r.adopt(&Planned{Graph: &graph.JobGraph{Name: name, Config: map[string]string{}}})
 	r.machine = job.New(c.even(), parallelism, jm.cfg.Limits, job.Strategy{})
+	if c.jobs[r.id] == nil {
+		c.order = append(c.order, r.id)
+	}
 	c.jobs[r.id] = r
-	c.order = append(c.order, r.id)
-	c.apply(r, job.Prepared{Failure: &job.Failure{Message: "not recovered: " + why.Error()}})
-	if errors.As(why, new(unplannable)) {
-		if err := jm.forget(ctx, e.JobID); err != nil {
-			jm.cfg.Log.Warn("a failed job's entry in storage not removed", "job_id", e.JobID, "error", err)
-		}
+	c.apply(r, job.Prepared{Failure: &job.Failure{Message: message}})
+}
+
+// forgetLost has a job not come back that the next jobmanager would not recover either.
+func (jm *JobManager) forgetLost(ctx context.Context, id string, why error) {
+	if !errors.As(why, new(unplannable)) {
+		return
+	}
+	if err := jm.forget(ctx, id); err != nil {
+		jm.cfg.Log.Warn("a failed job's entry in storage not removed", "job_id", id, "error", err)
 	}
 }
 

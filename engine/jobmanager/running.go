@@ -32,6 +32,8 @@ type running struct {
 	unlisted  bool
 	// preview: the job is forgotten when it has ended.
 	preview bool
+	// lost: it stands for a job that could not be recovered yet.
+	lost    bool
 	machine *job.Job
 	// ckpt is nil without checkpoint storage.
 	ckpt *checkpoints

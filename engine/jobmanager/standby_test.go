@@ -3,6 +3,7 @@ package jobmanager_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -272,6 +274,61 @@ func TestUnreadableJobKeepsNoOtherFromRunning(t *testing.T) {
 	}
 	if infos, err := storage.List(t.Context(), "jobs/"); err != nil || len(infos) != 4 {
 		t.Errorf("storage has %v, %v", infos, err)
+	}
+	// What could not be read was a hiccup: the job goes on by itself, and the damaged one stays.
+	storage.part.Store(nil)
+	until(t, "the job is recovered", func() bool {
+		d, err := c.Job(t.Context(), ids[1])
+		return err == nil && d.Summary.State == pb.JobState_JOB_STATE_CREATED
+	})
+	if d, err := c.Job(t.Context(), ids[0]); err != nil || d.Summary.State != failed {
+		t.Errorf("the damaged one: %v, %v", d.GetSummary(), err)
+	}
+}
+
+// refusing is storage that nothing new can be made in.
+type refusing struct {
+	blob.Store
+	with  atomic.Pointer[error]
+	asked atomic.Int64
+}
+
+func (r *refusing) CreateExclusive(ctx context.Context, name string, content []byte) error {
+	r.asked.Add(1)
+	if p := r.with.Load(); p != nil {
+		return fmt.Errorf("%s: %w", name, *p)
+	}
+	return r.Store.CreateExclusive(ctx, name, content)
+}
+
+// TestFullStorageSpendsNoEpochs: who cannot take the leadership tries again, rarely, and takes the epoch that it would have had.
+func TestFullStorageSpendsNoEpochs(t *testing.T) {
+	storage := &refusing{Store: blob.NewMem()}
+	storage.with.Store(new(blob.ErrFull))
+	o := startOne(t, storage, "")
+	until(t, "it has tried twice", func() bool { return storage.asked.Load() >= 2 })
+	storage.with.Store(nil)
+	o.leads(t)
+	if n := storage.asked.Load(); n != 3 {
+		t.Errorf("it asked %d times within 3 s", n)
+	}
+	c, err := client.New(o.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if info, err := c.Cluster(t.Context()); err != nil || info.LeaderEpoch != 1 {
+		t.Errorf("it leads epoch %v, %v", info.GetLeaderEpoch(), err)
+	}
+}
+
+// TestReadOnlyStorageEndsAtOnce: its user is to see it, and not a process that seems to run.
+func TestReadOnlyStorageEndsAtOnce(t *testing.T) {
+	storage := &refusing{Store: blob.NewMem()}
+	storage.with.Store(new(fmt.Errorf("%w: %w", blob.ErrPermanent, syscall.EROFS)))
+	o := startOne(t, storage, "")
+	if err := <-o.done; err == nil || !strings.Contains(err.Error(), "cannot write there") || !errors.Is(err, syscall.EROFS) {
+		t.Error(err)
 	}
 }
 
