@@ -19,9 +19,8 @@ type split struct {
 	// silent is since when its silence counts towards idleness, still since when towards the fallback: its last accepted row, or a later moment at which
 	// it could not be heard. Before the first row, when the watch over it began.
 	silent, still stream.Time
-	// idle and follows are what the last tick made of it.
-	idle, follows bool
-	ended         bool
+	// idle is what the last tick made of it.
+	idle, ended bool
 }
 
 // tracker merges the watermarks of a task's splits: the minimum over those that are neither idle nor ended. It is a pure state machine: times come in
@@ -76,11 +75,11 @@ func (t *tracker) rows(s int, now stream.Time) (wasIdle bool) {
 }
 
 func (s *split) heard(now stream.Time) {
-	s.silent, s.still, s.idle, s.follows = now, now, false, false
+	s.silent, s.still, s.idle = now, now, false
 }
 
 // setAway notes when splits could not be heard. Their silence counts anew from then on: what has collected meanwhile is still to come. What was idle before
-// stays so, and nobody waits for ever.
+// stays so, since others have gone on without it; but time that follows the clock stops, or what has collected would be late. Nobody waits for ever.
 func (t *tracker) setAway(away []op.Away) {
 	for i := range min(len(away), len(t.splits)) {
 		a, s := &away[i], &t.splits[i]
@@ -91,9 +90,7 @@ func (t *tracker) setAway(away []op.Away) {
 		if !s.idle {
 			s.silent = max(s.silent, until)
 		}
-		if !s.follows {
-			s.still = max(s.still, until)
-		}
+		s.still = max(s.still, until)
 	}
 }
 
@@ -146,8 +143,8 @@ func (t *tracker) tick(now, wallNow stream.Time) action {
 		}
 		live++
 		wm := s.wm
-		s.idle, s.follows = now >= t.idleAt(s), now >= t.fallbackAt(s)
-		if s.follows {
+		s.idle = now >= t.idleAt(s)
+		if now >= t.fallbackAt(s) {
 			wm = max(wm, wallNow-t.cfg.fallbackMS)
 			follows = true
 		}
