@@ -139,11 +139,20 @@ func (tm *TaskManager) session(parent context.Context, address string) (register
 	}
 	tm.cfg.Log.Info("registered", "jobmanager", address, "taskmanager", info.TaskmanagerId, "address", info.DataAddress,
 		"slots", info.SlotsTotal, "leader_epoch", accepted.LeaderEpoch)
+	tm.noteAddress(info.DataAddress)
 	tm.ready.Store(true)
 	defer tm.ready.Store(false)
 	tm.cfg.Uplink.set(conn)
 	defer tm.cfg.Uplink.set(nil)
 	return true, tm.serve(parent, ctx, cancel, stream, accepted)
+}
+
+// noteAddress tells when this machine has another address than at the last registration: that is why the connections were lost.
+func (tm *TaskManager) noteAddress(address string) {
+	if former := tm.address; former != "" && former != address {
+		tm.cfg.Log.Warn("the address of this taskmanager has changed", "was", former, "is", address, "effect", "others are told the new one, and jobs begin again there")
+	}
+	tm.address = address
 }
 
 func causeOr(ctx context.Context, err error) error {

@@ -86,8 +86,10 @@ type TaskManager struct {
 	lanes sync.WaitGroup
 	// suffix tells apart processes that follow each other at one address.
 	suffix string
-	ready  atomic.Bool
-	local  *localState
+	// address is where others reach it, as it last registered; "" before.
+	address string
+	ready   atomic.Bool
+	local   *localState
 	// restoredLocal and restoredRemote count bytes of state that restarts have found here, and have downloaded.
 	restoredLocal, restoredRemote atomic.Int64
 	// verifiedBytes is what has been read back of checkpoint storage, damagedFiles how many files there were not what was written.
