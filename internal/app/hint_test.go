@@ -38,6 +38,25 @@ func TestErrorsOfTheSystemSayWhatToDo(t *testing.T) {
 	}
 }
 
+func TestWarningsSayWhatToDo(t *testing.T) {
+	var out strings.Builder
+	log, err := (&LogFlags{Format: "text", Level: "info"}).Logger(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := fmt.Errorf("put x: %w", syscall.ENOSPC)
+	log = log.With("job", "j")
+	log.Info("one", "error", full)
+	log.Warn("two", "error", errors.New("anything else"))
+	if strings.Contains(out.String(), "hint") {
+		t.Errorf("printed %q", out.String())
+	}
+	log.Warn("three", "n", 3, "error", full)
+	if !strings.Contains(out.String(), "df -h") || strings.Count(out.String(), "job=j") != 3 {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
 func TestDataDirectoryMustBeWritable(t *testing.T) {
 	dir := t.TempDir()
 	if err := checkWritable(dir + "/new"); err != nil {

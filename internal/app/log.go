@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,35 @@ func (l *LogFlags) Add(fs *pflag.FlagSet, level string) {
 	fs.StringVar(&l.Level, "log-level", level, "the least important lines to log: debug, info, warn or error")
 }
 
+// hinting adds to warnings what a person can do about the error in them.
+type hinting struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h hinting) Handle(ctx context.Context, r slog.Record) error {
+	text := ""
+	if r.Level >= slog.LevelWarn {
+		r.Attrs(func(a slog.Attr) bool {
+			if err, ok := a.Value.Any().(error); ok {
+				text = hint(err)
+			}
+			return text == ""
+		})
+	}
+	if text != "" {
+		r = r.Clone()
+		r.AddAttrs(slog.String("hint", text))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h hinting) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return hinting{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h hinting) WithGroup(name string) slog.Handler { return hinting{h.Handler.WithGroup(name)} }
+
 // Logger makes the logger, onto w.
 func (l *LogFlags) Logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
@@ -30,9 +60,9 @@ func (l *LogFlags) Logger(w io.Writer) (*slog.Logger, error) {
 	w = inspect.Writer(w)
 	switch strings.ToLower(l.Format) {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(hinting{slog.NewTextHandler(w, opts)}), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(hinting{slog.NewJSONHandler(w, opts)}), nil
 	}
 	return nil, &UsageError{fmt.Errorf("--log-format %q: want text or json", l.Format)}
 }
