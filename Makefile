@@ -78,6 +78,11 @@ test-deps: ## Install mosquitto, redis-server, qemu and the like (Debian), or sa
 sim: ## Play a whole cluster under faults from 10,000 seeds, SEEDS=n FIRST=seed; go test ./internal/sim -run Seeds -seed=n replays one
 	go test -count=1 -timeout 30m ./internal/sim -run TestSeeds -v -seeds=$(or $(SEEDS),10000) -first=$(or $(FIRST),1)
 
+.PHONY: virtual
+virtual: ## Run whole processes in virtual time under faults from 1,000 seeds, SEEDS=n FIRST=seed; SEED=n replays one, LOG=file keeps what it logs
+	go test -tags $(REAL) -count=1 -timeout 4h ./test/virtual -run '$(if $(SEED),TestSeeds,.)' -v -seeds=$(or $(SEEDS),1000) -first=$(or $(FIRST),1) \
+		-seed=$(or $(SEED),0) -log='$(abspath $(LOG))'
+
 .PHONY: vet
 vet: ## go vet, as built for every kind of test
 	go vet ./...
@@ -160,6 +165,10 @@ swarm-test: images-save ## Deploy deploy/stack.yml on a Docker swarm of three no
 swarm-short: images-save ## The same on a swarm of one node, within some minutes
 	scripts/swarm-deps
 	go test -tags swarm -count=1 -v -timeout 10m -run '^TestShort$$' ./test/swarm
+
+.PHONY: vm-test
+vm-test: dist ## Boot a whole Debian in qemu: the systemd units as documented, a clock that is set, checkpoints on NFS and CIFS (as root; without KVM 20 min)
+	test/vm/run
 
 .PHONY: test-arm
 test-arm: ## Vet everything for armv7, and run the core's tests as on such a Pi, under qemu

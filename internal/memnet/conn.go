@@ -22,8 +22,10 @@ type conn struct {
 	// lastAt is when the last of it arrives: nothing overtakes.
 	lastAt time.Time
 	// rstAt is when the connection is broken for this end, zero for not.
-	rstAt                       time.Time
-	closed                      bool
+	rstAt time.Time
+	// deafSince is since when no answer comes back, zero while the way is open; lost: that was too long.
+	deafSince                   time.Time
+	lost, closed                bool
 	readDeadline, writeDeadline time.Time
 }
 
@@ -68,6 +70,16 @@ func (c *conn) brokenLocked(now, deadline time.Time) (again time.Time, err error
 		return again, os.ErrDeadlineExceeded
 	}
 	again = deadline
+	if limit := c.local.net.mu.lostAfter; limit > 0 && !c.deafSince.IsZero() && !c.lost {
+		at := c.deafSince.Add(limit)
+		if again = sooner(again, at); !now.Before(at) {
+			c.lost = true
+			c.local.net.resetLocked(c.peer, 0) // who is still there hears of it when it sends something
+		}
+	}
+	if c.lost {
+		return again, errLost
+	}
 	if c.rstAt.IsZero() || c.darkLocked() {
 		return again, nil
 	}
@@ -204,7 +216,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.forgetLocked()
-	if to := c.peer; c.rstAt.IsZero() && to.finAt.IsZero() {
+	if to := c.peer; c.rstAt.IsZero() && !c.lost && to.finAt.IsZero() {
 		to.finAt = time.Now().Add(c.local.net.delayLocked())
 		if to.finAt.Before(to.lastAt) {
 			to.finAt = to.lastAt

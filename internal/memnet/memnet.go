@@ -42,7 +42,9 @@ type Net struct {
 		sync.Mutex
 		rng     *rand.Rand
 		quality Quality
-		hosts   map[string]*Host
+		// lostAfter is after how long without an answer a connection ends, 0 for never.
+		lostAfter time.Duration
+		hosts     map[string]*Host
 		// blocked has the ways on which nothing arrives at present.
 		blocked map[way]bool
 		conns   map[*conn]struct{}
@@ -92,6 +94,14 @@ func (n *Net) SetQuality(q Quality) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mu.quality = q
+}
+
+// SetLostAfter has connections end on whose way no answer comes back for so long, as TCP's keep-alive and user timeout have it; 0 is never, as at first.
+func (n *Net) SetLostAfter(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.lostAfter = d
+	n.wakeLocked()
 }
 
 // Block has nothing arrive at to that comes from from, until it is called with false: then what was sent meanwhile arrives.
@@ -166,7 +176,14 @@ func (h *Host) PlugIn() {
 func (n *Net) wakeLocked() {
 	close(n.mu.changed)
 	n.mu.changed = make(chan struct{})
+	now := time.Now()
 	for c := range n.mu.conns {
+		switch deaf := c.remote.dark || n.mu.blocked[way{c.local.name, c.remote.name}] || n.mu.blocked[way{c.remote.name, c.local.name}]; {
+		case !deaf:
+			c.deafSince = time.Time{}
+		case c.deafSince.IsZero():
+			c.deafSince = now
+		}
 		c.wake()
 	}
 }
@@ -341,5 +358,7 @@ func (n *Net) Open() int {
 	defer n.mu.Unlock()
 	return len(n.mu.conns)
 }
+
+var errLost = fmt.Errorf("connection lost: %w", syscall.ETIMEDOUT)
 
 var errReset = errors.New("connection reset by peer")

@@ -44,6 +44,37 @@ func pair(t *testing.T, n *Net) (client, server net.Conn) {
 	return client, server
 }
 
+// TestDeadWayEndsConnections: TCP gives up after a while, on both sides; a way that is open again in time does no harm.
+func TestDeadWayEndsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(6, Quality{})
+		n.SetLostAfter(10 * time.Second)
+		client, server := pair(t, n)
+		n.Block(b, a, true)
+		time.AfterFunc(9*time.Second, func() { n.Block(b, a, false) })
+		mustWrite(t, server, "late")
+		if d := took(func() { wantRead(t, client, "late") }); d != 9*time.Second {
+			t.Errorf("arrived after %s", d)
+		}
+		n.Block(b, a, true)
+		ends := make(chan error)
+		go func() { ends <- readError(server) }()
+		if d := took(func() {
+			if err := readError(client); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Error(err)
+			}
+		}); d != 10*time.Second {
+			t.Errorf("given up after %s", d)
+		}
+		if err := <-ends; err == nil {
+			t.Error("the other end goes on")
+		}
+		if _, err := client.Write([]byte("x")); !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Error(err)
+		}
+	})
+}
+
 // took says how long f takes.
 func took(f func()) time.Duration {
 	began := time.Now()

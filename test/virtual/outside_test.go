@@ -3,6 +3,7 @@
 package virtual
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -25,6 +26,7 @@ import (
 const (
 	splits     = 4
 	splitRows  = 1000
+	manyRows   = 100 * splitRows
 	clump      = 5
 	clumpEvery = 100 * time.Millisecond
 	// keys is how many there are. Event time goes on by rowEvery a row, back by disorderMax at most; windowMS is how long a window is.
@@ -43,8 +45,9 @@ type row struct {
 
 // rowOf is a function of its arguments alone.
 func rowOf(seed uint64, split, i int64) row {
-	x := rand.New(rand.NewPCG(seed, uint64(split*splitRows+i)))
-	return row{k: "k" + strconv.Itoa(x.IntN(keys)), n: split*splitRows + i, at: max(i*rowEveryMS-x.Int64N(disorderMaxMS), 0)}
+	n := split*manyRows + i
+	x := rand.New(rand.NewPCG(seed, uint64(n)))
+	return row{k: "k" + strconv.Itoa(x.IntN(keys)), n: n, at: max(i*rowEveryMS-x.Int64N(disorderMaxMS), 0)}
 }
 
 // count is what is known of a group.
@@ -62,10 +65,10 @@ type model struct {
 	totals  map[string]count
 }
 
-func modelOf(seed uint64) model {
+func modelOf(seed uint64, rows int64) model {
 	m := model{windows: map[window]count{}, totals: map[string]count{}}
 	for s := range int64(splits) {
-		for i := range int64(splitRows) {
+		for i := range rows {
 			r := rowOf(seed, s, i)
 			w := window{r.at / windowMS * windowMS, r.k}
 			m.windows[w] = count{m.windows[w].C + 1, m.windows[w].S + r.n}
@@ -81,13 +84,18 @@ type outside struct {
 	began time.Time
 	bug   bug
 	model model
-	mu    struct {
+	// rows are those of a split.
+	rows int64
+	mu   struct {
 		sync.Mutex
 		// committed are the transactions that there were.
 		committed map[string]bool
 		windows   map[window]count
 		totals    map[string]count
 		entries   map[int64]bool
+		// polled is when a source was asked for rows last, failing what it says then, nil for nothing.
+		polled  time.Time
+		failing error
 		// wrong is what must not be, the first few of it.
 		wrong []string
 	}
@@ -96,8 +104,8 @@ type outside struct {
 // wrongMax is how much of what is wrong is told.
 const wrongMax = 10
 
-func newOutside(seed uint64, b bug) *outside {
-	o := &outside{seed: seed, began: time.Now(), bug: b, model: modelOf(seed)}
+func newOutside(seed uint64, rows int64, b bug) *outside {
+	o := &outside{seed: seed, began: time.Now(), bug: b, model: modelOf(seed, rows), rows: rows}
 	o.mu.committed, o.mu.windows, o.mu.totals, o.mu.entries = map[string]bool{}, map[window]count{}, map[string]count{}, map[int64]bool{}
 	return o
 }
@@ -169,16 +177,20 @@ func (s *feed) due(i int) time.Time {
 }
 
 func (s *feed) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op.Polled, error) {
-	if err := s.p.reach(ctx); err != nil {
+	now := time.Now()
+	s.o.mu.Lock()
+	s.o.mu.polled = now
+	failing := s.o.mu.failing
+	s.o.mu.Unlock()
+	if err := cmp.Or(failing, s.p.reach(ctx)); err != nil {
 		return op.Polled{}, err
 	}
-	now := time.Now()
 	left := 0
 	until := now.Add(wait)
 	for range s.ids {
 		i := s.turn
 		s.turn = (s.turn + 1) % len(s.ids)
-		if s.next[i] >= splitRows {
+		if s.next[i] >= s.o.rows {
 			continue
 		}
 		left++
@@ -188,11 +200,11 @@ func (s *feed) Poll(ctx context.Context, b *vec.Batch, wait time.Duration) (op.P
 			}
 			continue
 		}
-		end := min((s.next[i]/clump+1)*clump, splitRows)
+		end := min((s.next[i]/clump+1)*clump, s.o.rows)
 		for ; s.next[i] < end; s.next[i]++ {
 			s.append(b, rowOf(s.o.seed, s.ids[i], s.next[i]))
 		}
-		return op.Polled{Status: op.More, Split: i, SplitEnded: s.next[i] >= splitRows}, nil
+		return op.Polled{Status: op.More, Split: i, SplitEnded: s.next[i] >= s.o.rows}, nil
 	}
 	if left == 0 {
 		return op.Polled{Status: op.End}, nil
@@ -224,8 +236,8 @@ func (s *feed) Snapshot(stream.Epoch) ([]op.Split, error) {
 	var all []op.Split
 	for i, id := range s.ids {
 		at := s.next[i]
-		if s.o.bug == bugPosition && at < splitRows {
-			at = min(at+clump, splitRows)
+		if s.o.bug == bugPosition && at < s.o.rows {
+			at = min(at+clump, s.o.rows)
 		}
 		all = append(all, op.Split{ID: strconv.FormatInt(id, 10), Pos: binary.BigEndian.AppendUint64(nil, uint64(at))})
 	}
@@ -360,7 +372,7 @@ func (o *outside) keepLocked(t transaction, r written) {
 	case "entries":
 		if n := r.Nums[0]; o.mu.entries[n] {
 			o.wrongLocked("row %d comes twice, of %s", n, t.ID)
-		} else if n < 0 || n >= splits*splitRows {
+		} else if n < 0 || n%manyRows >= o.rows || n/manyRows >= splits {
 			o.wrongLocked("row %d was made up, of %s", n, t.ID)
 		}
 		o.mu.entries[r.Nums[0]] = true
@@ -371,9 +383,9 @@ func (o *outside) keepLocked(t transaction, r written) {
 func (o *outside) whole() (bool, string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	text := fmt.Sprintf("%d of %d rows, %d of %d windows, %d of %d totals", len(o.mu.entries), splits*splitRows, len(o.mu.windows), len(o.model.windows),
+	text := fmt.Sprintf("%d of %d rows, %d of %d windows, %d of %d totals", len(o.mu.entries), splits*o.rows, len(o.mu.windows), len(o.model.windows),
 		len(o.mu.totals), len(o.model.totals))
-	return len(o.mu.entries) == splits*splitRows && equal(o.mu.windows, o.model.windows) && equal(o.mu.totals, o.model.totals), text
+	return int64(len(o.mu.entries)) == splits*o.rows && equal(o.mu.windows, o.model.windows) && equal(o.mu.totals, o.model.totals), text
 }
 
 func equal[K, V comparable](a, b map[K]V) bool {

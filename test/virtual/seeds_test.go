@@ -39,7 +39,7 @@ func play(t *testing.T, seed uint64, b bug) (o outcome) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(seed, dir, b)
+		w := newWorld(seed, dir, splitRows, b)
 		d := &driver{w: w, ctx: t.Context(), counts: map[string]int{}}
 		w.playOn(d)
 		o = outcome{err: w.verdict(), counts: d.counts, log: w.log.String(), took: time.Since(w.outside.began)}
@@ -110,7 +110,7 @@ func TestSeeds(t *testing.T) {
 				t.Parallel()
 				o := play(t, seed, noBug)
 				if o.err != nil {
-					t.Errorf("%v\nreplay with: go test -tags integration ./test/virtual -run TestSeeds -seed=%d -log=FILE", o.err, seed)
+					t.Errorf("%v\nreplay with: make virtual SEED=%d LOG=file", o.err, seed)
 				}
 				mu.Lock()
 				defer mu.Unlock()
