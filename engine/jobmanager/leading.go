@@ -178,7 +178,7 @@ func (jm *JobManager) standBy(ctx context.Context) error {
 			if !known {
 				err := ckptstore.Announce(ctx, jm.storage, id)
 				if err != nil && ctx.Err() == nil {
-					jm.cfg.Log.Warn("the leader is not told that this jobmanager stands by", "error", err)
+					log.untold(err)
 				}
 				// Nobody renews a lease for those of whom he does not know. That he tidied up is no reason to begin anew.
 				if err != nil || !announced {
@@ -266,7 +266,12 @@ type standbyLog struct {
 	jm      *JobManager
 	epoch   uint64
 	failing bool
+	// told is when the latest line of untold was written.
+	told time.Time
 }
+
+// untoldEvery is how often such a line is written.
+const untoldEvery = time.Minute
 
 func (l *standbyLog) standing(lease ckptstore.Lease) {
 	if l.failing {
@@ -276,6 +281,14 @@ func (l *standbyLog) standing(lease ckptstore.Lease) {
 	if l.epoch != lease.Epoch {
 		l.epoch = lease.Epoch
 		l.jm.cfg.Log.Info("standing by", "leader", lease.Holder, "leader_epoch", lease.Epoch, "takes_over_after", l.jm.cfg.LeaseTimeout.String())
+	}
+}
+
+// untold writes about an announcement that is tried again each second: once a minute, since storage may be full or read-only for days.
+func (l *standbyLog) untold(err error) {
+	if now := l.jm.now(); l.told.IsZero() || now.Sub(l.told) >= untoldEvery {
+		l.told = now
+		l.jm.cfg.Log.Warn("the leader is not told that this jobmanager stands by", "error", err, "hint", storageHint(err))
 	}
 }
 

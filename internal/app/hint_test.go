@@ -52,7 +52,8 @@ func TestWarningsSayWhatToDo(t *testing.T) {
 		t.Errorf("printed %q", out.String())
 	}
 	log.Warn("three", "n", 3, "error", full)
-	if !strings.Contains(out.String(), "df -h") || strings.Count(out.String(), "job=j") != 3 {
+	log.Warn("four", "error", full, "hint", "mine")
+	if !strings.Contains(out.String(), "df -h") || !strings.Contains(out.String(), "hint=mine") || strings.Count(out.String(), "hint=") != 2 || strings.Count(out.String(), "job=j") != 4 {
 		t.Errorf("printed %q", out.String())
 	}
 }

@@ -29,10 +29,14 @@ func (h hinting) Handle(ctx context.Context, r slog.Record) error {
 	text := ""
 	if r.Level >= slog.LevelWarn {
 		r.Attrs(func(a slog.Attr) bool {
-			if err, ok := a.Value.Any().(error); ok {
+			if a.Key == "hint" { // whoever wrote it knows more
+				text = ""
+				return false
+			}
+			if err, ok := a.Value.Any().(error); ok && text == "" {
 				text = hint(err)
 			}
-			return text == ""
+			return true
 		})
 	}
 	if text != "" {
