@@ -22,6 +22,9 @@ type Options struct {
 	Sides []*vec.Schema
 	// Hashed keeps an index of the rows, for Match.
 	Hashed bool
+	// Chunks says that rows, once appended, are neither changed nor removed one by one: several of a key then share an entry of the state store. It is no
+	// part of the format: what is in a store is read either way.
+	Chunks bool
 	// Order, when set, keeps the lists of a side 0 in its order where they come from the store: negative when row i of the columns is before row j. Rows that
 	// are equal come in order of arrival, or with LastFirst the other way round.
 	Order     func(cols []*vec.Col, i, j int) int
@@ -44,7 +47,7 @@ type Options struct {
 //
 //	key group (2 bytes, big-endian) | namespace (8 bytes, order-preserving) | side (1 byte) | key | number (8 bytes, big-endian)
 //
-// with its count, its stamp, and its columns as the value. Numbers ascend with arrival over all rows of a task and its successors.
+// with its count, its stamp, and its columns as the value; chunk.go says how several rows share an entry. Numbers ascend with arrival over all rows of a task and its successors.
 type Store struct {
 	o      Options
 	store  state.Store
@@ -61,6 +64,9 @@ type Store struct {
 	writes     state.Writes
 	kbuf, vbuf []byte
 	cmp        []byte
+	// chunk and numbers are scratch of one chunk.
+	chunk   []int32
+	numbers []uint64
 }
 
 // Space is the rows of one namespace. While it has not spilled, memory is all there is to know, and the store, if kgs is not empty, a copy as

@@ -3,6 +3,7 @@ package rows
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -123,11 +124,17 @@ func (w *world) trim() {
 	w.must(w.s.Trim())
 }
 
-// restore goes on from a snapshot.
 func (w *world) restore() {
+	w.t.Helper()
+	w.restoreAs(w.o.Chunks)
+}
+
+// restoreAs goes on from a snapshot, with chunks or without.
+func (w *world) restoreAs(chunks bool) {
 	w.t.Helper()
 	own, err := w.s.Snapshot()
 	w.must(err)
+	w.o.Chunks = chunks
 	w.s = New(w.o)
 	w.must(w.s.Restore([][]byte{own}))
 }
@@ -177,13 +184,14 @@ func TestAgainstModel(t *testing.T) {
 			switch n := rng.IntN(100); {
 			case n < 45:
 				w.add(ns, in, k, v, 0)
+			case n < 90 && w.o.Chunks: // rows stay
 			case n < 90:
 				w.remove(ns, in, k, v)
 			case n < 97:
 				w.check(ns, in, k)
 			case seed%4 == 3: // nothing but removals makes room
 			case i%101 == 0:
-				w.restore()
+				w.restoreAs(w.o.Order == nil && rng.IntN(2) == 0)
 			case i%211 == 0:
 				w.drop(ns)
 			}
@@ -206,13 +214,15 @@ func TestAgainstModel(t *testing.T) {
 func TestSweep(t *testing.T) {
 	for _, budget := range []int64{0, 1} {
 		w := newWorld(t, budget, false)
+		w.o.Chunks = true // until the restore
+		w.s = New(w.o)
 		for i := range 200 {
 			w.add(0, i%2, int64(i%10), fmt.Sprint(i), int64(i))
 			if i%7 == 0 {
 				w.trim()
 			}
-			if i == 150 {
-				w.restore()
+			if i == 90 {
+				w.restoreAs(false)
 			}
 		}
 		for kg := range stream.KeyGroup(stream.DefaultMaxParallelism) {
@@ -239,6 +249,65 @@ func TestCountsStay(t *testing.T) {
 	}
 	if w.s.Spills() != 0 || w.s.Keys() != 1 {
 		t.Errorf("%d spills, %d keys", w.s.Spills(), w.s.Keys())
+	}
+}
+
+// TestChunkValues: what a chunk has of each kind of column comes back, and a chunk that is cut short is refused.
+func TestChunkValues(t *testing.T) {
+	types := []vec.Type{vec.TypeInt64, vec.TypeFloat64, vec.TypeString, vec.TypeBool, vec.TypeInt32.Nullable(), vec.TypeTimestamp}
+	s := &vec.Schema{}
+	for i, typ := range types {
+		s.Fields = append(s.Fields, vec.Field{Name: fmt.Sprint("c", i), Type: typ})
+	}
+	st := New(Options{Keys: types[:1], Sides: []*vec.Schema{s}, Chunks: true})
+	sp := st.Space(0)
+	b := vec.NewBatch(s)
+	for i := range int64(1000) {
+		vec.AppendValue(b.Col(0), []int64{0, math.MinInt64, math.MaxInt64, -i}[i%4])
+		vec.AppendValue(b.Col(1), 1/float64(i))
+		b.Col(2).AppendString(fmt.Sprint(i))
+		b.Col(3).AppendBool(i%3 == 0)
+		if i < 300 && i%5 == 0 {
+			b.Col(4).AppendNull()
+		} else {
+			vec.AppendValue(b.Col(4), int32(-i))
+		}
+		vec.AppendValue(b.Col(5), i*i)
+	}
+	b.SetRows(1000)
+	key := []*vec.Col{vec.NewCol(types[0])}
+	vec.AppendValue(key[0], int64(1))
+	sp.Groups(key, nil, 1, nil)
+	sp.Append(0, b.Cols(), nil, make([]int32, 1000), 7) // one group, whatever the first column says
+	st.o.Open = func(merge state.MergeFunc) (state.Store, error) { return mem.New(merge), nil }
+	back := New(Options{Keys: types[:1], Sides: []*vec.Schema{s}}).Space(0)
+	back.Groups(key, nil, 1, nil)
+	for r := int32(0); r >= 0; {
+		seq := sp.sides[0].seq[r]
+		next, err := sp.writeChunk(0, 0, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range len(st.vbuf) {
+			if cut := New(Options{Keys: types[:1], Sides: []*vec.Schema{s}}).Space(0); n%97 == 0 {
+				cut.Groups(key, nil, 1, nil)
+				if err := cut.addStored(0, 0, seq, st.vbuf[:n]); err == nil {
+					t.Fatalf("%d of %d bytes were taken", n, len(st.vbuf))
+				}
+			}
+		}
+		if err := back.addStored(0, 0, seq, st.vbuf); err != nil {
+			t.Fatal(err)
+		}
+		r = next
+	}
+	if back.Rows(0) != 1000 {
+		t.Fatalf("%d rows came back", back.Rows(0))
+	}
+	for i := range 1000 {
+		if !st.same(b.Cols(), i, back.Cols(0), i) || back.Stamp(0, int32(i)) != 7 || back.sides[0].seq[i] != sp.sides[0].seq[i] {
+			t.Fatalf("row %d is another one", i)
+		}
 	}
 }
 

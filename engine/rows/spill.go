@@ -94,6 +94,9 @@ func (s *Store) flush() error {
 
 // write tells the store of all rows of the space that it does not know.
 func (sp *Space) write() error {
+	if sp.st.o.Chunks {
+		return sp.writeChunks()
+	}
 	s := sp.st
 	for in := range sp.sides {
 		d := &sp.sides[in]
@@ -103,42 +106,31 @@ func (sp *Space) write() error {
 			}
 			d.flags[row] = flagStored
 			sp.kgs[sp.keyGroup(d.group[row])] = true
-			s.vbuf = binary.AppendUvarint(s.vbuf[:0], uint64(uint32(d.count[row])))
-			s.vbuf = binary.AppendVarint(s.vbuf, d.stamp[row])
-			for _, c := range d.cols {
-				s.vbuf = enc.Append(s.vbuf, c, row)
-			}
-			s.writes.Add(state.OpSet, sp.rowKey(in, int32(row)), s.vbuf)
-			if s.writes.SizeBytes() >= applyBytes {
-				if err := s.flush(); err != nil {
-					return err
-				}
+			s.vbuf = d.encode(binary.AppendUvarint(s.vbuf[:0], uint64(uint32(d.count[row]))), row)
+			if err := s.put(sp.rowKey(in, int32(row))); err != nil {
+				return err
 			}
 		}
 	}
 	return s.flush()
 }
 
-// decode appends a stored row to the columns.
-func (d *side) decode(v []byte) (count int32, stamp int64, err error) {
-	n, k := binary.Uvarint(v)
-	if k <= 0 {
-		return 0, 0, enc.ErrCorrupt
+// put writes vbuf under a key.
+func (s *Store) put(key []byte) error {
+	s.writes.Add(state.OpSet, key, s.vbuf)
+	if s.writes.SizeBytes() >= applyBytes {
+		return s.flush()
 	}
-	stamp, m := binary.Varint(v[k:])
-	if m <= 0 {
-		return 0, 0, enc.ErrCorrupt
-	}
-	v = v[k+m:]
+	return nil
+}
+
+// encode appends a row's stamp and columns.
+func (d *side) encode(dst []byte, row int) []byte {
+	dst = binary.AppendVarint(dst, d.stamp[row])
 	for _, c := range d.cols {
-		if v, err = enc.Decode(v, c); err != nil {
-			return 0, 0, err
-		}
+		dst = enc.Append(dst, c, row)
 	}
-	if len(v) > 0 {
-		return 0, 0, enc.ErrCorrupt
-	}
-	return int32(uint32(n)), stamp, nil
+	return dst
 }
 
 // add appends what is kept beside the columns of a stored row, which have been appended.
@@ -220,12 +212,14 @@ func (sp *Space) load(in int, g int32) (err error) {
 		if len(key) != n+seqBytes {
 			return fmt.Errorf("key %x of the state store: %w", key, enc.ErrCorrupt)
 		}
-		count, stamp, err := d.decode(it.Value())
-		if err != nil {
+		before := int32(len(d.seq))
+		if err := sp.addStored(in, g, binary.BigEndian.Uint64(key[n:]), it.Value()); err != nil {
 			return fmt.Errorf("value of key %x of the state store: %w", key, err)
 		}
-		last = sp.add(in, g, binary.BigEndian.Uint64(key[n:]), count, stamp)
-		d.link(g, last)
+		last = int32(len(d.seq)) - 1
+		if last > before && !s.o.Chunks { // more than one row
+			sp.unchunk(in, before, key)
+		}
 	}
 	if head != 0 {
 		if last >= 0 {
@@ -523,12 +517,9 @@ func (sp *Space) loadKeyGroup(kg stream.KeyGroup) (err error) {
 		}
 		in := int(k[prefixBytes])
 		g := sp.Groups(key, nil, 1, nil)[0]
-		d := &sp.sides[in]
-		count, stamp, err := d.decode(it.Value())
-		if err != nil {
+		if err := sp.addStored(in, g, binary.BigEndian.Uint64(rest), it.Value()); err != nil {
 			return fmt.Errorf("value of key %x of the state store: %w", k, err)
 		}
-		d.link(g, sp.add(in, g, binary.BigEndian.Uint64(rest), count, stamp))
 	}
 	for in := range sp.sides {
 		sp.hashStored(in, 0)
@@ -688,7 +679,7 @@ func (s *Store) firstKey(lo, hi []byte) ([]byte, error) {
 }
 
 // Sweep removes the rows of a key group whose stamp is before the limit, in memory and in the store, of namespace ns. It reads the key group's
-// entries, so do it now and then, one key group at a time.
+// entries, so do it now and then, one key group at a time. In the store a chunk goes when its newest row may.
 func (s *Store) Sweep(ns int64, kg stream.KeyGroup, before int64) error {
 	sp := s.spaces[ns]
 	if sp == nil {

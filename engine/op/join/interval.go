@@ -54,7 +54,7 @@ func (o *Interval) Open(ctx *op.Context) error {
 		o.delay += o.width
 	}
 	o.wm, o.given = stream.MinTime, stream.MinTime
-	return o.open(ctx, false)
+	return o.open(ctx, false, false)
 }
 
 // waits is how far the watermark must be past a row's time for it to get no partner any more.

@@ -121,11 +121,11 @@ func (b *base) field(i int) vec.Field {
 	return b.in[left].Fields[i]
 }
 
-// open makes the rows' store and compiles the condition.
-func (b *base) open(ctx *op.Context, hashed bool) error {
+// open makes the rows' store and compiles the condition. hashed is for rows that others take back, chunks for rows that stay as they came.
+func (b *base) open(ctx *op.Context, hashed, chunks bool) error {
 	b.ctx = ctx
 	o := rows.Options{
-		Keys: b.spec.KeyTypes, Sides: b.in[:], Hashed: hashed, BudgetBytes: ctx.MemoryBytes, Open: ctx.OpenState,
+		Keys: b.spec.KeyTypes, Sides: b.in[:], Hashed: hashed, Chunks: chunks, BudgetBytes: ctx.MemoryBytes, Open: ctx.OpenState,
 		MaxParallelism: max(ctx.Task.MaxParallelism, 1), KeyRange: ctx.Task.KeyRange,
 	}
 	if o.BudgetBytes <= 0 {

@@ -33,7 +33,8 @@ var (
 
 // Open makes the state.
 func (o *Regular) Open(ctx *op.Context) error {
-	if err := o.open(ctx, o.spec.Retracts); err != nil {
+	stay := o.spec.Type == graph.InnerJoin && !o.spec.Retracts && o.spec.TTLMS <= 0
+	if err := o.open(ctx, o.spec.Retracts, stay); err != nil {
 		return err
 	}
 	keys := ctx.Task.KeyRange

@@ -31,7 +31,7 @@ var (
 func (o *Window) Open(ctx *op.Context) error {
 	o.zone = newZone(ctx.Location, o.spec.LTZ)
 	o.wm, o.over = stream.MinTime, stream.MinTime
-	return o.open(ctx, false)
+	return o.open(ctx, false, false)
 }
 
 func (o *Window) timeCol(in int) int {

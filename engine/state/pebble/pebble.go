@@ -140,8 +140,8 @@ func (s *Store) pebble() (*cpebble.Options, *cpebble.Cache) {
 		MemTableSize:                uint64(min(mem/4, 64<<20)),
 		MemTableStopWritesThreshold: 2,
 		// Fewer, larger runs in L0: state is written in bursts and mostly read in ranges.
-		L0CompactionThreshold:      4,
-		L0StopWritesThreshold:      16,
+		L0CompactionThreshold:      8,
+		L0StopWritesThreshold:      24,
 		LBaseMaxBytes:              16 << 20,
 		MaxOpenFiles:               256,
 		FormatMajorVersion:         formatVersion,
