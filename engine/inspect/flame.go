@@ -29,7 +29,9 @@ var errProfile = errors.New("inspect: not a CPU profile")
 const (
 	fieldSample, fieldLocation, fieldFunction, fieldString = 2, 4, 5, 6
 	// of a sample
-	fieldLocationID, fieldValue = 1, 2
+	fieldLocationID, fieldValue, fieldLabel = 1, 2, 3
+	// of a label
+	fieldKey, fieldText = 1, 2
 	// of a location, of its lines, and of a function
 	fieldID, fieldLine, fieldName = 1, 4, 2
 )
@@ -39,6 +41,8 @@ type sample struct {
 	locations []uint64
 	// nanos is CPU time, the second value.
 	nanos int64
+	// labels are pairs of texts, by their numbers: key and value.
+	labels []uint64
 }
 
 type location struct {
@@ -47,8 +51,18 @@ type location struct {
 	functions []uint64
 }
 
+// The labels of goroutines that run tasks, for FlameOf.
+const (
+	LabelJob    = "job"
+	LabelVertex = "vertex"
+	LabelTask   = "task"
+)
+
 // Flame makes a flame graph of a CPU profile in the format of pprof. Children have the largest first.
-func Flame(data []byte) (*Frame, error) {
+func Flame(data []byte) (*Frame, error) { return FlameOf(data, nil) }
+
+// FlameOf makes one of the samples of goroutines that have all of these labels.
+func FlameOf(data []byte, labels map[string]string) (*Frame, error) {
 	zr, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProfile, err)
@@ -97,7 +111,34 @@ func Flame(data []byte) (*Frame, error) {
 		}
 		return "?"
 	}
+	text := func(i uint64) string {
+		if i < uint64(len(texts)) {
+			return texts[i]
+		}
+		return ""
+	}
+	samples = slices.DeleteFunc(samples, func(s sample) bool {
+		has := 0
+		for l := 0; l+1 < len(s.labels); l += 2 {
+			if want, ok := labels[text(s.labels[l])]; ok && want == text(s.labels[l+1]) {
+				has++
+			}
+		}
+		return has < len(labels)
+	})
 	return build(samples, locations, name), nil
+}
+
+// Add adds another graph of the same kind.
+func (f *Frame) Add(more *Frame) {
+	f.Value += more.Value
+	for _, c := range more.Children {
+		f.child(c.Name).Add(c)
+	}
+	slices.SortStableFunc(f.Children, func(a, b *Frame) int { return cmp.Compare(b.Value, a.Value) })
+	if f.Children == nil {
+		f.Children = []*Frame{}
+	}
 }
 
 func build(samples []sample, locations map[uint64][]uint64, name func(uint64) string) *Frame {
@@ -148,6 +189,19 @@ func readSample(data []byte) (sample, error) {
 			return numbers(&s.locations, packed, v)
 		case fieldValue:
 			return numbers(&values, packed, v)
+		case fieldLabel:
+			var key, text uint64
+			err := fields(packed, func(f int32, _ []byte, v uint64) error {
+				switch f {
+				case fieldKey:
+					key = v
+				case fieldText:
+					text = v
+				}
+				return nil
+			})
+			s.labels = append(s.labels, key, text)
+			return err
 		}
 		return nil
 	})

@@ -1,12 +1,17 @@
 package inspect
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 func TestRing(t *testing.T) {
@@ -118,4 +123,65 @@ func FuzzFields(f *testing.F) {
 			t.Error(err1, err2)
 		}
 	})
+}
+
+// TestFlameOf: only goroutines with all of the labels count.
+func TestFlameOf(t *testing.T) {
+	profile := func(labels ...string) []byte {
+		table := []string{"", "f"}
+		sample := protowire.AppendVarint(protowire.AppendTag(nil, fieldLocationID, protowire.VarintType), 1)
+		for _, nanos := range []uint64{1, 5e6} {
+			sample = protowire.AppendVarint(protowire.AppendTag(sample, fieldValue, protowire.VarintType), nanos)
+		}
+		for i := 0; i < len(labels); i += 2 {
+			var label []byte
+			for f, text := range labels[i : i+2] {
+				label = protowire.AppendVarint(protowire.AppendTag(label, protowire.Number(f+1), protowire.VarintType), uint64(len(table)))
+				table = append(table, text)
+			}
+			sample = protowire.AppendBytes(protowire.AppendTag(sample, fieldLabel, protowire.BytesType), label)
+		}
+		line := protowire.AppendVarint(protowire.AppendTag(nil, fieldID, protowire.VarintType), 1)
+		location := protowire.AppendBytes(protowire.AppendTag(slices.Clone(line), fieldLine, protowire.BytesType), line)
+		function := protowire.AppendVarint(protowire.AppendTag(slices.Clone(line), fieldName, protowire.VarintType), 1)
+		var raw []byte
+		for _, part := range []struct {
+			field protowire.Number
+			data  []byte
+		}{{fieldSample, sample}, {fieldLocation, location}, {fieldFunction, function}} {
+			raw = protowire.AppendBytes(protowire.AppendTag(raw, part.field, protowire.BytesType), part.data)
+		}
+		for _, text := range table {
+			raw = protowire.AppendString(protowire.AppendTag(raw, fieldString, protowire.BytesType), text)
+		}
+		var out bytes.Buffer
+		zw := gzip.NewWriter(&out)
+		if _, err := zw.Write(raw); err != nil || zw.Close() != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	both := map[string]string{LabelJob: "j", LabelVertex: "v"}
+	for _, c := range []struct {
+		data []byte
+		ms   int64
+	}{
+		{profile(LabelVertex, "v", "other", "x", LabelJob, "j"), 5},
+		{profile(LabelVertex, "w", LabelJob, "j"), 0},
+		{profile(LabelVertex, "v"), 0},
+		{profile(), 0},
+	} {
+		f, err := FlameOf(c.data, both)
+		if err != nil || f.Value != c.ms {
+			t.Errorf("%+v, %v, want %d ms", f, err, c.ms)
+		}
+		all, err := Flame(c.data)
+		if err != nil || all.Value != 5 || all.Children[0].Name != "f" {
+			t.Errorf("all of it: %+v, %v", all, err)
+		}
+		all.Add(f)
+		if all.Value != 5+c.ms || len(all.Children) != 1 || all.Children[0].Value != 5+c.ms {
+			t.Errorf("added: %+v", all)
+		}
+	}
 }

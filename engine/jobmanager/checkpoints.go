@@ -205,7 +205,7 @@ func (c *cluster) coordinated(r *running, cmd checkpoint.Command) {
 	case checkpoint.FailJob:
 		c.apply(r, job.Fault{Failure: job.Failure{Message: cmd.Reason}})
 	case checkpoint.RequestDone:
-		r.ckpt.answer(cmd.ID, requested{path: cmd.Path})
+		r.ckpt.answer(cmd.ID, requested{epoch: cmd.Epoch, path: cmd.Path})
 	case checkpoint.RequestFailed:
 		r.ckpt.answer(cmd.ID, requested{failure: cmd.Reason})
 	}

@@ -16,11 +16,15 @@ import (
 	"github.com/bramble-stream/bramble/engine/checkpoint/ckptstore"
 	"github.com/bramble-stream/bramble/engine/graph"
 	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/engine/stream"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
 // requested is the answer to a checkpoint.Request.
-type requested struct{ path, failure string }
+type requested struct {
+	epoch         stream.Epoch
+	path, failure string
+}
 
 // answer wakes who asked.
 func (k *checkpoints) answer(id string, a requested) {
@@ -50,7 +54,7 @@ func below(uri, dir string) string {
 }
 
 // ask has the coordinator take a checkpoint or savepoint of a running job, and waits for it. It returns the job's full ID.
-func (s *jobService) ask(ctx context.Context, id string, req checkpoint.Request, dir string) (fullID, path string, err error) {
+func (s *jobService) ask(ctx context.Context, id string, req checkpoint.Request, dir string) (fullID string, a requested, err error) {
 	answered := make(chan requested, 1)
 	err = s.do(ctx, func(c *cluster) error {
 		r, err := c.find(id)
@@ -77,18 +81,18 @@ func (s *jobService) ask(ctx context.Context, id string, req checkpoint.Request,
 		return nil
 	})
 	if err != nil {
-		return fullID, "", err
+		return fullID, a, err
 	}
 	select {
-	case a := <-answered:
+	case a = <-answered:
 		if a.failure != "" {
-			return fullID, "", status.Error(codes.FailedPrecondition, "it failed: "+a.failure)
+			return fullID, a, status.Error(codes.FailedPrecondition, "it failed: "+a.failure)
 		}
-		return fullID, a.path, nil
+		return fullID, a, nil
 	case <-ctx.Done():
-		return fullID, "", status.FromContextError(ctx.Err()).Err()
+		return fullID, a, status.FromContextError(ctx.Err()).Err()
 	case <-s.jm.stopped:
-		return fullID, "", status.Error(codes.Unavailable, errStopped.Error())
+		return fullID, a, status.Error(codes.Unavailable, errStopped.Error())
 	}
 }
 
@@ -105,20 +109,26 @@ func (r *running) savepointDir(checkpointDir, dir, request string) string {
 
 // TriggerSavepoint implements pb.JobServiceServer.
 func (s *jobService) TriggerSavepoint(ctx context.Context, req *pb.TriggerSavepointRequest) (*pb.TriggerSavepointResponse, error) {
-	id, path, err := s.ask(ctx, req.JobId, checkpoint.Request{Savepoint: true}, req.Directory)
+	id, a, err := s.ask(ctx, req.JobId, checkpoint.Request{Savepoint: true}, req.Directory)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.TriggerSavepointResponse{JobId: id, Path: path}, nil
+	return &pb.TriggerSavepointResponse{JobId: id, Path: a.path}, nil
+}
+
+// TriggerCheckpoint implements rest.Actions: the job's next checkpoint is taken now.
+func (s *jobService) TriggerCheckpoint(ctx context.Context, job string) (id uint64, err error) {
+	_, a, err := s.ask(ctx, job, checkpoint.Request{}, "")
+	return uint64(a.epoch), err
 }
 
 // StopJob implements pb.JobServiceServer.
 func (s *jobService) StopJob(ctx context.Context, req *pb.StopJobRequest) (*pb.StopJobResponse, error) {
-	id, path, err := s.ask(ctx, req.JobId, checkpoint.Request{Savepoint: true, Stop: true, Drain: req.Drain}, req.Directory)
+	id, a, err := s.ask(ctx, req.JobId, checkpoint.Request{Savepoint: true, Stop: true, Drain: req.Drain}, req.Directory)
 	if err != nil {
 		return nil, err
 	}
-	resp := &pb.StopJobResponse{JobId: id, Path: path}
+	resp := &pb.StopJobResponse{JobId: id, Path: a.path}
 	err = s.watch(ctx, id, func(r *running) error {
 		return r.untilGone(&resp.State)
 	})

@@ -144,11 +144,12 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, kind string, f fu
 
 // Kinds of triggers.
 const (
-	kindCancel    = "cancel"
-	kindStop      = "stop"
-	kindSavepoint = "savepoint"
-	kindRescale   = "rescale"
-	kindDispose   = "dispose"
+	kindCancel     = "cancel"
+	kindStop       = "stop"
+	kindSavepoint  = "savepoint"
+	kindRescale    = "rescale"
+	kindCheckpoint = "checkpoint"
+	kindDispose    = "dispose"
 )
 
 func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {

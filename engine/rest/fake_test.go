@@ -167,6 +167,10 @@ func (f *fakeCluster) DisposeSavepoint(_ context.Context, r *pb.DisposeSavepoint
 	return &pb.DisposeSavepointResponse{}, f.did("dispose " + r.Path)
 }
 
+func (f *fakeCluster) TriggerCheckpoint(_ context.Context, job string) (uint64, error) {
+	return 8, f.did("checkpoint " + job)
+}
+
 func fakeJob() *Job {
 	flow := Flow{
 		BusyRatio: new(0.25), BackpressuredRatio: new(0.5), IdleRatio: new(0.25), RecordsIn: 100, RecordsOut: 90, RecordsInPerSecond: new(10.0),

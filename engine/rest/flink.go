@@ -104,6 +104,9 @@ func (s *Server) routeFlink() {
 	s.flinkJob("/vertices/{vertex}/accumulators", withVertex(func(_ http.ResponseWriter, _ *http.Request, _ *Job, v *Vertex) any {
 		return object{"id": flinkID(v.ID), "user-accumulators": []any{}}
 	}))
+	s.flinkJob("/vertices/{vertex}/flamegraph", withVertex(s.flinkFlameGraph))
+	s.flinkJob("/vertices/{vertex}/subtasks/accumulators", withVertex(flinkSubtasksAccumulators))
+	s.flinkJob("/vertices/{vertex}/subtasks/{index}/attempts/{attempt}/accumulators", withVertex(flinkAttemptAccumulators))
 	s.flinkJob("/vertices/{vertex}/subtasks/metrics", withVertex(flinkSubtasksMetrics))
 	s.flinkJob("/vertices/{vertex}/subtasks/{index}", withVertex(s.flinkSubtask))
 	s.flinkJob("/vertices/{vertex}/subtasks/{index}/metrics", withVertex(flinkSubtaskMetrics))

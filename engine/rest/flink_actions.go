@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -17,6 +18,10 @@ func (s *Server) routeFlinkActions() {
 	s.flink("POST /jobs/{id}/savepoints", s.flinkSavepoint)
 	s.flink("GET /jobs/{id}/savepoints/{trigger}", func(w http.ResponseWriter, r *http.Request) {
 		s.flinkTrigger(w, r, r.PathValue("id"), kindSavepoint, kindStop)
+	})
+	s.flink("POST /jobs/{id}/checkpoints", s.flinkTakeCheckpoint)
+	s.flink("GET /jobs/{id}/checkpoints/{trigger}", func(w http.ResponseWriter, r *http.Request) {
+		s.flinkTrigger(w, r, r.PathValue("id"), kindCheckpoint)
 	})
 	s.flink("POST /jobs/{id}/stop", s.flinkStop)
 	s.flink("PATCH /jobs/{id}/rescaling", s.flinkRescale)
@@ -104,6 +109,41 @@ func (s *Server) flinkSavepoint(w http.ResponseWriter, r *http.Request) {
 			return s.doStop(ctx, j.ID, body.Directory, false)
 		}
 		return s.doSavepoint(ctx, j.ID, body.Directory)
+	})
+}
+
+// flinkTakeCheckpoint takes a checkpoint now. Its ID is kept where triggers have a path.
+func (s *Server) flinkTakeCheckpoint(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Type    string `json:"checkpointType"`
+		Trigger string `json:"triggerId"`
+	}
+	if !s.read(w, r, &body) {
+		return
+	}
+	switch strings.ToUpper(body.Type) {
+	case "", "CONFIGURED", "INCREMENTAL":
+	case "FULL":
+		fail(w, http.StatusBadRequest, "checkpointType FULL: checkpoints are incremental here; POST /jobs/ID/savepoints for one that stands alone")
+		return
+	default:
+		fail(w, http.StatusBadRequest, "checkpointType "+body.Type+": CONFIGURED or INCREMENTAL is wanted")
+		return
+	}
+	j := s.flinkOf(w, r)
+	if j == nil {
+		return
+	}
+	if j.Checkpoints == nil {
+		fail(w, http.StatusConflict, noCheckpoints)
+		return
+	}
+	s.flinkBegin(w, j.ID, kindCheckpoint, body.Trigger, http.StatusAccepted, func(ctx context.Context) (string, error) {
+		id, err := s.cfg.Actions.TriggerCheckpoint(ctx, j.ID)
+		if err != nil {
+			return "", err
+		}
+		return strconv.FormatUint(id, 10), nil
 	})
 }
 
@@ -213,7 +253,11 @@ func (s *Server) flinkTrigger(w http.ResponseWriter, r *http.Request, job string
 		return
 	}
 	operation := object{}
-	if t.Path != nil {
+	switch {
+	case t.Path == nil:
+	case t.kind == kindCheckpoint:
+		operation["checkpointId"] = json.RawMessage(*t.Path)
+	default:
 		operation["location"] = *t.Path
 	}
 	if t.Error != nil {

@@ -6,11 +6,13 @@ import (
 	"strings"
 )
 
+const noCheckpoints = "Checkpointing has not been enabled: the jobmanager was started without --checkpoint-dir"
+
 // withCheckpoints answers for jobs that take none.
 func withCheckpoints(h jobHandler) jobHandler {
 	return func(w http.ResponseWriter, r *http.Request, j *Job) any {
 		if j.Checkpoints == nil {
-			fail(w, http.StatusNotFound, "Checkpointing has not been enabled: the jobmanager was started without --checkpoint-dir")
+			fail(w, http.StatusNotFound, noCheckpoints)
 			return nil
 		}
 		return h(w, r, j)

@@ -163,9 +163,9 @@ func TestFlinkMissing(t *testing.T) {
 	for _, request := range []string{
 		"GET /jars", "POST /jars/upload", "POST /jars/x/run", "DELETE /cluster", "GET /datasets", "GET /jobmanager/stdout", "GET /jobmanager/logs/other.log",
 		"GET /jobmanager/environment", "GET /taskmanagers/x/logs", "GET /taskmanagers/x/thread-dump", "GET /taskmanagers/x", "POST /jobs",
-		"GET " + job + "/vertices/00000000000000a1/flamegraph", "GET " + job + "/vertices/77", "GET " + job + "/vertices/00000000000000a1/subtasks/9",
+		"GET " + job + "/vertices/00000000000000a1/flamegraph?type=OFF_CPU", "GET " + job + "/vertices/77", "GET " + job + "/vertices/00000000000000a1/subtasks/9",
 		"GET " + job + "/vertices/00000000000000a1/subtasks/0/attempts/0", "GET " + job + "/checkpoints/details/77", "GET /jobs/77", "GET " + job + "/rescales/overview",
-		"POST " + job + "/checkpoints", "GET /jobs/" + doneID + "/checkpoints", "GET " + job + "/yarn-cancel", "GET /something",
+		"GET /jobs/" + doneID + "/checkpoints", "GET " + job + "/yarn-cancel", "GET /something",
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		w := call(t, s, method, "/v1"+path, "")

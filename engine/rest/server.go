@@ -37,6 +37,8 @@ type Actions interface {
 	TriggerSavepoint(context.Context, *pb.TriggerSavepointRequest) (*pb.TriggerSavepointResponse, error)
 	RescaleJob(context.Context, *pb.RescaleJobRequest) (*pb.RescaleJobResponse, error)
 	DisposeSavepoint(context.Context, *pb.DisposeSavepointRequest) (*pb.DisposeSavepointResponse, error)
+	// TriggerCheckpoint takes a checkpoint of a running job now and returns its ID.
+	TriggerCheckpoint(ctx context.Context, job string) (id uint64, err error)
 }
 
 // Diagnostic is a mistake in a script, at a position that counts from 1, columns in characters. End is behind what is wrong.

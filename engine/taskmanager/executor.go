@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/exchange"
 	"github.com/bramble-stream/bramble/engine/graph"
+	"github.com/bramble-stream/bramble/engine/inspect"
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/task"
@@ -280,7 +282,8 @@ func (x *executor) start(k jobKey) {
 	for _, t := range j.tasks {
 		t.reports = true
 		j.wg.Go(func() {
-			t.task.Run(j.ctx) //nolint:errcheck // onState has told
+			labels := pprof.Labels(inspect.LabelJob, k.id, inspect.LabelVertex, t.vertex.ID, inspect.LabelTask, strconv.Itoa(int(t.id.Index)))
+			pprof.Do(j.ctx, labels, func(ctx context.Context) { t.task.Run(ctx) }) //nolint:errcheck // onState has told
 			j.live.Add(-1)
 			x.box.wake()
 		})
