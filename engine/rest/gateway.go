@@ -30,7 +30,9 @@ const (
 
 // gateway holds the sessions.
 type gateway struct {
-	mu struct {
+	// patterns are its routes, for the test that looks for them in the OpenAPI document.
+	patterns []string
+	mu       struct {
 		sync.Mutex
 		sessions map[string]*gatewaySession
 	}
@@ -52,6 +54,7 @@ var gatewayVersions = []string{"", "/v1", "/v2", "/v3", "/v4"}
 func (s *Server) routeGateway() {
 	handle := func(pattern string, h http.HandlerFunc) {
 		method, path, _ := strings.Cut(pattern, " ")
+		s.gateway.patterns = append(s.gateway.patterns, pattern)
 		for _, version := range gatewayVersions {
 			s.mux.HandleFunc(method+" "+version+path, h)
 		}

@@ -136,6 +136,20 @@ func TestGateway(t *testing.T) {
 	s.Wait()
 }
 
+// TestGatewayIsDescribed: the OpenAPI document lists the paths.
+func TestGatewayIsDescribed(t *testing.T) {
+	s, _ := newFake(t, Access{})
+	text := call(t, s, "GET", "/api/v1/openapi.yaml", "").Body.String()
+	for _, p := range s.gateway.patterns {
+		if !strings.Contains(text, "`"+strings.TrimSuffix(p, "/")+"`") {
+			t.Errorf("%s is not in the OpenAPI document", p)
+		}
+	}
+	if len(s.gateway.patterns) < 12 {
+		t.Errorf("only %d patterns", len(s.gateway.patterns))
+	}
+}
+
 func TestGatewayIsBounded(t *testing.T) {
 	s := newGateway(t, &fakePreviews{})
 	session := ""
