@@ -122,7 +122,10 @@ func demoJob(ctx context.Context, o DemoOptions, cluster *app.Cluster, mqtt, red
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		return fmt.Errorf("the job has ended: %s", last.Summary.State)
+		if e := last.RootCause; e != nil {
+			return fmt.Errorf("the job has ended: %s", e.Message)
+		}
+		return fmt.Errorf("the job has ended: it is %s", jobState(last.Summary.State))
 	})
 	return g.Wait()
 }
