@@ -58,6 +58,7 @@ async function vertex() {
   await see(page.getByRole('region', { name: /^SQL of/ }).getByText('LAST_VALUE'))
   await page.waitForTimeout(PICTURES ? 8000 : 0)
   await page.locator('.vertex[aria-pressed=true]').evaluate((e) => scrollTo(0, e.getBoundingClientRect().top + scrollY + 110))
+  if (PICTURES) await see(fact('Latency p50 / p95 / p99').getByText('/'))
   await picture('dashboard-operator')
   await accessible('a job and an operator')
   step('the SQL of an operator leads to its line in the script')
@@ -120,7 +121,6 @@ async function tail(id) {
   await page.waitForFunction((old) => [...document.querySelectorAll('[role=status]')].some((e) => /seen/.test(e.innerText) && e.innerText !== old), before)
   assert.ok(await tailing(), 'somebody looks')
   await accessible('live rows')
-  await picture('dashboard-data')
   step('of any operator')
   const operators = page.getByLabel('Operator whose rows to show')
   await operators.selectOption({ label: (await operators.locator('option').allInnerTexts()).find((t) => t.startsWith('Source')) })
@@ -145,8 +145,10 @@ async function lastHour(id) {
   for (const name of ['Busiest vertex', 'Watermark lag', 'Checkpoint duration']) {
     assert.doesNotMatch(await page.getByRole('img', { name: new RegExp(`^${name}`) }).getAttribute('aria-label'), /now [a-z]+ –/, name)
   }
+  if (PICTURES) await page.waitForTimeout(60_000)
   await records.hover()
   await page.locator('.chart .cursor').waitFor({ state: 'attached' })
+  await page.evaluate(() => scrollTo(0, 0))
   await page.mouse.move(2, 400)
   await picture('dashboard-job')
   await button('Use the dark theme').click()

@@ -94,7 +94,6 @@ async function plan() {
   await page.getByText('Options: name').click()
   await accessible('the editor and its options')
   await page.getByText('Options: name').click()
-  await picture('dashboard-submit')
 }
 
 // offered asks for completions behind text, and expects one; it takes it and returns the line.

@@ -1,5 +1,5 @@
 // What goes wrong: a job that fails, and records that are late or cannot be understood.
-import { accessible, ask, assert, at, button, open, page, phone, see, step, write } from './page.mjs'
+import { accessible, ask, assert, at, button, open, page, phone, picture, see, step, write } from './page.mjs'
 
 const failing = `SET 'pipeline.name' = 'brittle';
 SET 'restart-strategy.type' = 'fixed-delay';
@@ -15,13 +15,13 @@ INSERT INTO quotients
 SELECT a / b FROM numbers;
 `
 
-const reading = (dir) => `SET 'pipeline.name' = 'files';
+const reading = `SET 'pipeline.name' = 'files';
 CREATE TABLE readings (
   sensor STRING,
   reading BIGINT,
   ts TIMESTAMP_LTZ(3),
   WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
-) WITH ('connector' = 'filesystem', 'path' = '${dir}', 'format' = 'json', 'source.monitor-interval' = '200 ms');
+) WITH ('connector' = 'filesystem', 'path' = 'readings', 'format' = 'json', 'source.monitor-interval' = '200 ms');
 CREATE TABLE most (sensor STRING, window_end TIMESTAMP(3), reading BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO most
 SELECT sensor, window_end, MAX(reading)
@@ -76,6 +76,7 @@ async function fails() {
   assert.equal(await restarts.count(), 2)
   assert.match(await restarts.first().innerText(), /\d\d:\d\d:\d\d\s+12:\d+: division by zero/)
   await accessible('exceptions')
+  await picture('dashboard-exceptions')
   await page.locator('.exception').first().getByRole('link', { name: 'line 12' }).click()
   await see(page.getByRole('heading', { name: 'Script' }))
   step('the process that ran it has logged it')
@@ -87,7 +88,7 @@ async function fails() {
 
 async function rejects() {
   step('records that are bad or late are shown with the reason')
-  const id = await submit(reading(process.env.DIR))
+  const id = await submit(reading)
   await see(page.locator('.badge.ok', { hasText: 'running' }))
   for (let i = 0; i < 4; i++) {
     await ask('records')
@@ -108,5 +109,6 @@ async function rejects() {
   // The number has more digits than a browser's numbers hold.
   assert.match((await late.locator('tbody tr').allInnerTexts())[0], /watermark was at 2026-11-22 10:00:\d\d[^]*9007199254740993/)
   await accessible('rejected records')
+  await picture('dashboard-data')
   return id
 }

@@ -65,20 +65,21 @@ func findBrowser(t *testing.T) browser {
 // program is one of ours that runs until the test's end, or until it is stopped.
 type program struct {
 	t    *testing.T
+	dir  string
 	name string
 	args []string
 	log  *os.File
 	cmd  *exec.Cmd
 }
 
-// start runs a program of ours until the test's end.
-func start(t *testing.T, name string, args ...string) *program {
+// start runs a program of ours in a directory until the test's end.
+func start(t *testing.T, dir, name string, args ...string) *program {
 	t.Helper()
 	logFile, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{t: t, name: name, args: args, log: logFile}
+	p := &program{t: t, dir: dir, name: name, args: args, log: logFile}
 	p.run()
 	t.Cleanup(func() {
 		p.stop(syscall.SIGTERM)
@@ -94,7 +95,7 @@ func start(t *testing.T, name string, args ...string) *program {
 func (p *program) run() {
 	p.t.Helper()
 	p.cmd = exec.Command(testenv.Bin(p.t, p.name), p.args...)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.dir, p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatalf("start %s: %v", p.name, err)
 	}
@@ -117,16 +118,18 @@ type cluster struct {
 	addr        string
 	rpc         int
 	checkpoints string
-	jobmanager  *program
+	// dir is where taskmanagers run.
+	dir        string
+	jobmanager *program
 }
 
 // newCluster starts one; more are further flags of the jobmanager.
 func newCluster(t *testing.T, taskmanagers int, more ...string) *cluster {
 	t.Helper()
-	c := &cluster{rpc: testenv.FreePort(t), checkpoints: "file://" + t.TempDir()}
+	c := &cluster{rpc: testenv.FreePort(t), checkpoints: "file://" + t.TempDir(), dir: t.TempDir()}
 	c.jobmanager, c.addr = startJobManager(t, c.rpc, c.checkpoints, more...)
 	for range taskmanagers {
-		start(t, "taskmanager", "--jobmanager", fmt.Sprintf("127.0.0.1:%d", c.rpc), "--bind-host", "127.0.0.1", "--data-port", "0", "--metrics-port", "-1",
+		start(t, c.dir, "taskmanager", "--jobmanager", fmt.Sprintf("127.0.0.1:%d", c.rpc), "--bind-host", "127.0.0.1", "--data-port", "0", "--metrics-port", "-1",
 			"--slots", "4", "--data-dir", t.TempDir())
 	}
 	answers(t, c.addr, "/readyz", http.StatusOK)
@@ -136,7 +139,7 @@ func newCluster(t *testing.T, taskmanagers int, more ...string) *cluster {
 func startJobManager(t *testing.T, rpc int, checkpoints string, more ...string) (p *program, addr string) {
 	t.Helper()
 	page := testenv.FreePort(t)
-	return start(t, "jobmanager", append([]string{
+	return start(t, t.TempDir(), "jobmanager", append([]string{
 		"--bind-host", "127.0.0.1", "--rpc-port", strconv.Itoa(rpc), "--http-port", strconv.Itoa(page), "--metrics-port", "-1",
 		"--data-dir", t.TempDir(), "--checkpoint-dir", checkpoints,
 	}, more...)...), fmt.Sprintf("127.0.0.1:%d", page)
@@ -287,9 +290,13 @@ func editor(t *testing.T) {
 
 // trouble has a job that fails, and one whose records are late and bad, out of files.
 func trouble(t *testing.T) {
-	dir := t.TempDir()
+	c := newCluster(t, 1)
+	dir := filepath.Join(c.dir, "readings")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	files := 0
-	play(t, "trouble", newCluster(t, 1).addr, func(word string) {
+	play(t, "trouble", c.addr, func(word string) {
 		if word != "records" {
 			t.Errorf("unknown word %q", word)
 			return
@@ -311,7 +318,7 @@ func trouble(t *testing.T) {
 		if err := os.Rename(hidden, filepath.Join(dir, fmt.Sprintf("%d.json", files))); err != nil {
 			t.Error(err)
 		}
-	}, "DIR="+dir)
+	})
 }
 
 func empty(t *testing.T) {

@@ -167,12 +167,16 @@ function VertexBox({ v, placed, selected, onSelect }: { v: PlanVertex; placed: L
   )
 }
 
+// From so much on back-pressure is worth more than the rate, which its edges have as well.
+const pressedShown = 0.05
+
 function Running({ v }: { v: Vertex }) {
   return (
     <>
       <span style={{ display: 'flex' }} aria-hidden="true"><Usage busy={v.busyRatio} pressed={v.backpressuredRatio} /></span>
-      <span class="rates"><span>busy {percent(v.busyRatio)}</span>{(v.backpressuredRatio ?? 0) >= 0.005 && <span class="warn">pressed {percent(v.backpressuredRatio)}</span>}
-        <span class="muted">{v.state !== 'RUNNING' ? v.state.toLowerCase() : rate((v.recordsInPerSecond || v.recordsOutPerSecond) ?? null)}</span></span>
+      <span class="rates"><span>busy {percent(v.busyRatio)}</span>
+        {v.state === 'RUNNING' && (v.backpressuredRatio ?? 0) >= pressedShown ? <span class="warn">pressed {percent(v.backpressuredRatio)}</span>
+          : <span class="muted">{v.state !== 'RUNNING' ? v.state.toLowerCase() : rate((v.recordsInPerSecond || v.recordsOutPerSecond) ?? null)}</span>}</span>
       <span class="marks">
         <span>{v.watermarkLagMs === null ? 'no watermark' : `lag ${duration(v.watermarkLagMs)}`}</span>
         {v.late ? <span class="warn">{whole(v.late)} late</span> : null}
