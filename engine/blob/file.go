@@ -226,11 +226,11 @@ func syncDir(dir string) error {
 func kindOf(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return errors.Join(ErrFull, err)
+		return fmt.Errorf("%w: %w", ErrFull, err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return errors.Join(ErrPermanent, err)
-	case errors.Is(err, fs.ErrNotExist):
-		return errors.Join(ErrNotExist, err)
+		return fmt.Errorf("%w: %w", ErrPermanent, err)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // a file where a directory is named: there is nothing in it
+		return fmt.Errorf("%w: %w", ErrNotExist, err)
 	}
 	return err
 }

@@ -293,7 +293,7 @@ func (c *Coordinator) expire() []Command {
 		if p.writing || p.deadline > c.now {
 			continue
 		}
-		cmds = append(cmds, c.fail(p, fmt.Sprintf("not complete after %d ms: %d of %d tasks acknowledged", c.cfg.TimeoutMS, len(p.parts), len(c.tasks)))...)
+		cmds = append(cmds, c.fail(p, fmt.Sprintf("not complete after %d ms: %d of %d tasks acknowledged", c.cfg.TimeoutMS, len(p.Tasks), p.TaskCount))...)
 	}
 	return cmds
 }
@@ -335,10 +335,11 @@ func (c *Coordinator) begin(r *Request) []Command {
 		p.barrier.Drain = r.Stop && r.Drain
 		c.stopping = r.Stop
 	}
-	p.TaskCount = len(c.tasks)
 	for id, t := range c.tasks {
+		p.TaskCount++
 		if t.finished {
 			p.parts[id] = t.parts
+			p.TaskCount-- // it has nothing more to say
 		}
 	}
 	c.pending = append(c.pending, p)
@@ -465,7 +466,7 @@ func (c *Coordinator) declined(e Declined) []Command {
 	if p == nil || p.writing || c.tasks[e.Task] == nil {
 		return nil
 	}
-	return c.fail(p, fmt.Sprintf("task %v declined: %s", e.Task, e.Reason))
+	return c.fail(p, fmt.Sprintf("task %s declined: %s", cmp.Or(e.Name, e.Task.String()), e.Reason))
 }
 
 func (c *Coordinator) finished(e Finished) []Command {
@@ -484,6 +485,7 @@ func (c *Coordinator) finished(e Finished) []Command {
 		}
 		if _, ok := p.parts[e.Task]; !ok {
 			p.parts[e.Task] = t.parts
+			p.TaskCount--
 		}
 		// Its end may have been what another one's barrier would have been.
 		cmds = append(cmds, c.triggerRoots(p)...)

@@ -265,7 +265,7 @@ func (w *world) randomSnapshot(t *rapid.T) {
 				}
 				if !later {
 					if oneIn(t, 20, "declines") {
-						w.mail = append(w.mail, Declined{e, task, "no"})
+						w.mail = append(w.mail, Declined{Epoch: e, Task: task, Reason: "no"})
 					} else {
 						w.snapshot(task, e)
 					}

@@ -111,7 +111,7 @@ func (s *script) event(t *testing.T, d *datadriven.TestData) Event {
 		}
 		return a
 	case "decline":
-		return Declined{e, task, reason}
+		return Declined{Epoch: e, Task: task, Reason: reason}
 	case "finish":
 		return Finished{task, s.parts(task, nil)}
 	case "written":

@@ -65,6 +65,8 @@ type (
 		Epoch  stream.Epoch
 		Task   Task
 		Reason string
+		// Name is what people call the task, "" for its numbers.
+		Name string
 	}
 	// Finished says that a task has come to its end, and what it leaves: it is part of every later checkpoint. Keyed state is not: nobody
 	// will look it up any more.

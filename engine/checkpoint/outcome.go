@@ -33,7 +33,7 @@ type Record struct {
 	Path      string `json:"path,omitempty"`
 	// Reason says why it failed.
 	Reason string `json:"reason,omitempty"`
-	// Tasks are those that acknowledged, in that order, of TaskCount.
+	// Tasks are those that acknowledged, in that order, of TaskCount: tasks that had come to their end by then are in neither.
 	TaskCount int          `json:"taskCount"`
 	Tasks     []TaskRecord `json:"tasks,omitempty"`
 }

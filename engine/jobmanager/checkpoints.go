@@ -504,7 +504,7 @@ func (c *cluster) onAck(msg *pb.CheckpointAck) {
 		AlignMS: msg.AlignMs, SnapshotMS: msg.SnapshotMs, UploadMS: msg.UploadMs,
 	}
 	if err := json.Unmarshal(msg.PartsJson, &e.Parts); err != nil {
-		c.coordinate(r, checkpoint.Declined{Epoch: e.Epoch, Task: e.Task, Reason: "what it says cannot be read: " + err.Error()})
+		c.coordinate(r, checkpoint.Declined{Epoch: e.Epoch, Task: e.Task, Reason: "what it says cannot be read: " + err.Error(), Name: r.taskName(ref)})
 		return
 	}
 	if msg.Final {
@@ -519,7 +519,7 @@ func (c *cluster) onDecline(msg *pb.CheckpointDecline) {
 		return
 	}
 	if ref, ok := r.ref(msg.Task); ok {
-		c.coordinate(r, checkpoint.Declined{Epoch: stream.Epoch(msg.Epoch), Task: checkpoint.Task(ref), Reason: msg.Reason})
+		c.coordinate(r, checkpoint.Declined{Epoch: stream.Epoch(msg.Epoch), Task: checkpoint.Task(ref), Reason: msg.Reason, Name: r.taskName(ref)})
 	}
 }
 
@@ -538,6 +538,12 @@ func (c *cluster) onEndOfInput(msg *pb.EndOfInput) {
 	if len(r.ckpt.ended)+done >= total {
 		c.coordinate(r, checkpoint.Request{ID: endRequest})
 	}
+}
+
+// taskName is what people call a task, and where it runs.
+func (r *running) taskName(ref job.Ref) string {
+	v := r.planned.Graph.Vertices[ref.Vertex]
+	return fmt.Sprintf("%s %d/%d on %s", v.Name, ref.Index+1, v.Parallelism, r.machine.Tasks()[ref.Vertex][ref.Index].TaskManager)
 }
 
 // count takes what has ended since the last call into the counters.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -36,6 +37,9 @@ func (k *checkpoints) answer(id string, a requested) {
 
 // openAt opens a location that a user named.
 func (jm *JobManager) openAt(uri string) (blob.Store, error) {
+	if !filepath.IsAbs(uri) && !strings.Contains(uri, ":") {
+		return nil, fmt.Errorf("location %q is relative: write an absolute path, file:///path or s3://bucket/path, as the jobmanager and the taskmanagers see it", uri)
+	}
 	s, err := blob.Open(context.Background(), uri, blob.Options{}, jm.cfg.Storage)
 	if err != nil {
 		return nil, err

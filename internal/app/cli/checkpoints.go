@@ -2,19 +2,24 @@ package cli
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/client"
 	"github.com/bramble-stream/bramble/internal/app"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
-// printCheckpoints shows what is known of a job's checkpoints; nothing when it takes none.
-func (c *cli) printCheckpoints(k *pb.Checkpoints) {
+// printCheckpoints shows what is known of a job's checkpoints, and the parts of the one of an epoch, of the newest that has completed for 0; nothing when the
+// job takes none.
+func (c *cli) printCheckpoints(j *pb.JobDetail, epoch uint64) error {
+	k := j.Checkpoints
 	if k == nil {
-		return
+		return nil
 	}
 	every := "on request"
 	if k.IntervalMs > 0 {
@@ -29,7 +34,7 @@ func (c *cli) printCheckpoints(k *pb.Checkpoints) {
 	}
 	fmt.Fprintln(c.out)
 	if len(k.History) == 0 {
-		return
+		return nil
 	}
 	t := c.newTable("ID", "STATUS", "TRIGGERED", "TOOK", "SIZE", "NEW", "ALIGNED", "TASKS", "")
 	for _, p := range k.History {
@@ -37,8 +42,9 @@ func (c *cli) printCheckpoints(k *pb.Checkpoints) {
 		if p.EndedAtMs != 0 {
 			took = duration(p.EndedAtMs - p.TriggeredAtMs)
 		}
+		note = strings.ReplaceAll(note, "\n", "; ")
 		if p.Savepoint {
-			note = "savepoint " + p.Path + p.Reason
+			note = strings.TrimSuffix("savepoint "+p.Path+": "+note, ": ")
 		}
 		var align int64
 		for _, k := range p.Tasks {
@@ -50,6 +56,35 @@ func (c *cli) printCheckpoints(k *pb.Checkpoints) {
 		})
 	}
 	t.Render()
+	return c.printParts(j, epoch)
+}
+
+// printParts shows what the tasks have contributed to a checkpoint.
+func (c *cli) printParts(j *pb.JobDetail, epoch uint64) error {
+	at := slices.IndexFunc(j.Checkpoints.History, func(p *pb.Checkpoint) bool {
+		return p.Epoch == epoch || epoch == 0 && p.Status == string(checkpoint.Completed)
+	})
+	if at < 0 {
+		if epoch == 0 {
+			return nil // none has completed yet
+		}
+		return fmt.Errorf("checkpoint %d is not among those that the jobmanager remembers", epoch)
+	}
+	p := j.Checkpoints.History[at]
+	fmt.Fprintf(c.out, "\nParts of checkpoint %d\n", p.Epoch)
+	t := c.newTable("VERTEX", "TASK", "TOOK", "ALIGNED", "SNAPSHOT", "UPLOAD", "SIZE", "NEW")
+	for _, v := range j.Vertices {
+		for _, k := range p.Tasks {
+			if k.Task.GetVertexId() == v.VertexId {
+				t.AppendRow(table.Row{
+					shorten(v.Name, 40), fmt.Sprintf("%d/%d", k.Task.Index+1, v.Parallelism), duration(k.AckMs), duration(k.AlignMs), duration(k.SnapshotMs), duration(k.UploadMs),
+					bytesText(k.SizeBytes), bytesText(k.NewBytes),
+				})
+			}
+		}
+	}
+	t.Render()
+	return nil
 }
 
 func (c *cli) savepoint() *cobra.Command {
@@ -133,6 +168,9 @@ func (c *cli) rescale() *cobra.Command {
 		Short: "Change the parallelism of a running job, keeping its state",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("parallelism") {
+				return app.Usagef("something is missing: the new parallelism, -p N")
+			}
 			if parallelism < 1 {
 				return app.Usagef("--parallelism %d: at least 1", parallelism)
 			}

@@ -31,6 +31,10 @@ func (c *cli) submit() *cobra.Command {
 		Short: "Submit a job; returns when it runs, with --wait when it has ended",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// As with a variable that is not set: the job would begin anew, which nobody who writes this wants.
+			if cmd.Flags().Changed("from-savepoint") && from == "" {
+				return app.Usagef("--from-savepoint is empty: it takes the path that `bramble savepoint` or `bramble stop` has printed")
+			}
 			s, err := script.load(args[0], cmd.InOrStdin(), c.err)
 			if err != nil {
 				return err
@@ -186,9 +190,10 @@ func (c *cli) printJobs(jobs []*pb.JobSummary, all bool) {
 }
 
 func (c *cli) status() *cobra.Command {
-	return &cobra.Command{
+	var epoch uint64
+	cmd := &cobra.Command{
 		Use:   "status JOBID",
-		Short: "Show a job: state, tasks, exceptions, outside systems; a unique beginning of the ID does",
+		Short: "Show a job: state, tasks, exceptions, checkpoints, outside systems; a unique beginning of the ID does",
 		Args:  app.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.connect(func(cl *client.Client) error {
@@ -199,14 +204,15 @@ func (c *cli) status() *cobra.Command {
 				if c.output == "json" {
 					return printJSON(c, false, j)
 				}
-				c.printStatus(j)
-				return nil
+				return c.printStatus(j, epoch)
 			})
 		},
 	}
+	cmd.Flags().Uint64Var(&epoch, "checkpoint", 0, "show what each task contributed to this checkpoint, by its ID; 0 is the newest that has completed")
+	return cmd
 }
 
-func (c *cli) printStatus(j *pb.JobDetail) {
+func (c *cli) printStatus(j *pb.JobDetail, epoch uint64) error {
 	s := j.Summary
 	fmt.Fprintf(c.out, "Job        %s\nName       %s\nState      %s\n", s.JobId, s.Name, jobState(s.State))
 	if s.WaitingReason != "" {
@@ -228,7 +234,9 @@ func (c *cli) printStatus(j *pb.JobDetail) {
 			}
 		}
 	}
-	c.printCheckpoints(j.Checkpoints)
+	if err := c.printCheckpoints(j, epoch); err != nil {
+		return err
+	}
 	if len(j.Health) > 0 {
 		fmt.Fprintln(c.out, "\nOutside systems")
 		for _, h := range j.Health {
@@ -254,6 +262,7 @@ func (c *cli) printStatus(j *pb.JobDetail) {
 		}
 	}
 	t.Render()
+	return nil
 }
 
 func exceptionPlace(e *pb.JobException) string {
