@@ -263,7 +263,7 @@ func (w *world) taskManager(ip, from string) (*process, error) {
 	connectors := w.outside.connectors(p)
 	tm, err := taskmanager.New(taskmanager.Config{
 		JobManager: w.jobManagers, BindHost: ip, DataPort: dataPort, MetricsPort: serve.Off, Network: p.network(), AdvertiseHost: ip, Slots: w.slots,
-		MemoryBytes: 64 << 20, DataDir: p.dir, Builders: app.Builders(connectors), OpenState: w.openState, Storage: openers, Version: "virtual",
+		MemoryBytes: w.memoryBytes, DataDir: p.dir, Builders: app.Builders(connectors), OpenState: w.openState, Storage: openers, Version: "virtual",
 		Log: slog.New(log), Clock: task.SystemClock{}, Rand: w.rand,
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "play this seed only")
-	seedsFlag = flag.Uint64("seeds", 24, "how many seeds to play, from -first on")
+	seedsFlag = flag.Uint64("seeds", 16, "how many seeds to play, from -first on")
 	firstFlag = flag.Uint64("first", 1, "the first seed")
 	bugFlag   = flag.String("bug", "", "plant this bug")
 	logFlag   = flag.String("log", "", "write what all processes log to this file, with -seed")
@@ -53,6 +53,9 @@ func (w *world) playOn(d *driver) {
 	defer w.stop()
 	choose := func(from ...string) string { return from[w.rng.IntN(len(from))] }
 	w.slots = 2 + w.rng.IntN(2)
+	if w.rng.IntN(2) == 0 {
+		w.memoryBytes = 20 << 10
+	}
 	taskManagers := 2 + w.rng.IntN(3)
 	if err := w.start(1+w.rng.IntN(2), taskManagers); err != nil {
 		w.fail("%v", err)
@@ -128,7 +131,7 @@ func TestSeeds(t *testing.T) {
 	}
 	t.Logf("%d seeds from %d on: %s of virtual time, %d faults, %d restarts, on %d processors", *seedsFlag, *firstFlag, total.took.Round(time.Second), faults,
 		total.restarts, runtime.GOMAXPROCS(0))
-	if *seedsFlag >= 20 && (total.restarts < int(*seedsFlag) || len(total.counts) < len(kinds)/2) {
+	if *seedsFlag >= 16 && (total.restarts < int(*seedsFlag) || len(total.counts) < len(kinds)/2) {
 		t.Error("too little happens for this to be a test")
 	}
 }

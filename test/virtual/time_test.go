@@ -56,11 +56,11 @@ func (w *world) detail(t *testing.T) *pb.JobDetail {
 	return d
 }
 
-// until looks every beat, and returns how long it took.
+// until looks every now and then, and returns how long it took.
 func (w *world) until(t *testing.T, what string, f func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()
-	for ; !f(); time.Sleep(beat) {
+	for ; !f(); time.Sleep(10 * beat) {
 		if time.Since(began) > patience {
 			t.Fatalf("never: %s", what)
 		}

@@ -43,6 +43,8 @@ type world struct {
 	// slots is how many a taskmanager has; jobManagers are the addresses that are looked at.
 	slots       int
 	jobManagers string
+	// memoryBytes is what a taskmanager has; with little of it state is in Pebble rather than in tables.
+	memoryBytes int64
 	openState   taskmanager.OpenStateFunc
 	// tune changes a jobmanager's configuration; it may be nil.
 	tune func(*jobmanager.Config)
@@ -97,7 +99,7 @@ func (l *logBuffer) String() string {
 func newWorld(seed uint64, dir string, rows int64, b bug) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xfa)), rand: newRandom(seed), bug: b, dir: dir, mem: blob.NewMem(),
-		net: memnet.New(seed, good), outside: newOutside(seed, rows, b), slots: 2, openState: app.OpenState,
+		net: memnet.New(seed, good), outside: newOutside(seed, rows, b), slots: 2, memoryBytes: 64 << 20, openState: app.OpenState,
 	}
 	w.net.SetLostAfter(serve.LostAfter)
 	w.mu.hangs = map[string]chan struct{}{}
