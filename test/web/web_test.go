@@ -27,7 +27,10 @@ import (
 	"github.com/bramble-stream/bramble/internal/testenv"
 )
 
-var screenshots = flag.Bool("screenshots", false, "write the pictures of docs/images anew")
+var (
+	screenshots = flag.Bool("screenshots", false, "write the pictures of docs/images anew")
+	withFirefox = flag.Bool("firefox", false, "look at every page in Firefox, too (firefox-esr or firefox)")
+)
 
 const (
 	// patience bounds waits for our programs, and scenarioMax what a browser does: far above what is usual, since the machines are shared.
@@ -364,4 +367,32 @@ func standby(t *testing.T) {
 		}
 		c.jobmanager.stop(syscall.SIGTERM)
 	}, "LEADER=http://"+c.addr)
+}
+
+// TestFirefox looks at every page in a second browser. Not a part of the usual tests: few machines that build have it.
+func TestFirefox(t *testing.T) {
+	if !*withFirefox {
+		t.Skip("only with -args -firefox")
+	}
+	program, err := exec.LookPath("firefox-esr")
+	if err != nil {
+		if program, err = exec.LookPath("firefox"); err != nil {
+			t.Fatal("neither firefox-esr nor firefox is installed")
+		}
+	}
+	c := newCluster(t, 1)
+	out, err := exec.Command(testenv.Bin(t, "bramble"), "submit", "testdata/house.sql", "--jobmanager", fmt.Sprintf("127.0.0.1:%d", c.rpc)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("submit: %v\n%s", err, out)
+	}
+	job := string(regexp.MustCompile(`[0-9a-f]{32}`).Find(out))
+	ctx, cancel := context.WithTimeout(t.Context(), scenarioMax)
+	defer cancel()
+	// Node 20 has WebSocket behind a flag, later ones take the flag without a word.
+	cmd := exec.CommandContext(ctx, findBrowser(t).node, "--experimental-websocket", "firefox.mjs")
+	cmd.Env = append(os.Environ(), "BASE=http://"+c.addr, "FIREFOX="+program, "PROFILE="+t.TempDir(), "JOB="+job)
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
 }
