@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bramble-stream/bramble/engine/rest"
 	"github.com/bramble-stream/bramble/internal/app"
@@ -55,7 +56,7 @@ func (r *sqlRun) jobs(ctx context.Context, id string) error {
 		}
 		at := any(rest.TimestampText(j.SubmittedAtMs))
 		if r.output == "table" {
-			at = clock(j.SubmittedAtMs)
+			at = time.UnixMilli(j.SubmittedAtMs).Format("01-02 15:04:05") // so that a line fits into 80 columns
 		}
 		rows = append(rows, []any{j.JobId, clean(j.Name), jobState(j.State), at})
 	}

@@ -352,7 +352,7 @@ func (v *liveView) lines(width, height int) []string {
 	for len(out) < height-1 {
 		out = append(out, "")
 	}
-	return append(out[:height-1], ansiReverse+fit(" "+state+"   q ends", width, false))
+	return append(out[:height-1], ansiReverse+fit(" q ends   "+state, width, false))
 }
 
 // history keeps statements, the newest first, and in a file.
