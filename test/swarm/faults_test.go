@@ -309,8 +309,15 @@ func (s *stack) lateNetwork(rdb *redis.Client) {
 	}
 	s.fault("a network that comes late", "dockerd", lines[len(lines)-1])
 	n.readdress()
-	n.start()
-	n.answers()
+	await(s.t, "dockerd, started again until it stays, as systemd does it", func() bool {
+		select {
+		case <-n.done:
+			n.start()
+		default:
+		}
+		_, err := try(s.t, "docker", "-H", n.host(), "version")
+		return err == nil
+	})
 	await(s.t, "both nodes", s.ready(2))
 	s.manager.docker("service", "update", "-d", "--force", "--update-delay", "1s", "bramble_taskmanager") // they are all on the other node now
 	await(s.t, "a taskmanager on "+n.name, func() bool {
