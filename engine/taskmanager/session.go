@@ -124,7 +124,7 @@ func (tm *TaskManager) session(parent context.Context, address string) (register
 	if err != nil {
 		return false, causeOr(ctx, err)
 	}
-	info := tm.info(local.Load())
+	info := tm.info(local.Load(), address)
 	if err := stream.Send(&pb.ConnectRequest{Message: &pb.ConnectRequest_Register{Register: &pb.Register{Info: info}}}); err != nil {
 		_, err = stream.Recv() // Send says EOF only
 		return false, causeOr(ctx, err)

@@ -210,10 +210,14 @@ func (tm *TaskManager) removeDir() {
 }
 
 // info describes the taskmanager at its registration. The ID is fixed by the first one.
-func (tm *TaskManager) info(local *net.TCPAddr) *pb.TaskManagerInfo {
+func (tm *TaskManager) info(local *net.TCPAddr, jobmanager string) *pb.TaskManagerInfo {
 	host := tm.cfg.AdvertiseHost
 	if host == "" && local != nil {
-		host = local.IP.String()
+		ip := local.IP
+		if b := tm.cfg.BindHost; tm.cfg.Network == nil && (b == "" || net.ParseIP(b).IsUnspecified()) {
+			ip = reachable(ip, jobmanager, outward)
+		}
+		host = ip.String()
 	}
 	if host == "" {
 		host = "127.0.0.1"
