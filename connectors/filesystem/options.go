@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/vec"
 	"github.com/bramble-stream/bramble/internal/duration"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Connector returns the description of 'connector' = 'filesystem'.
@@ -161,6 +161,6 @@ func splits(_ context.Context, t *graph.TableSpec, parallelism int) ([]op.Split,
 	for _, f := range files {
 		out = append(out, op.Split{ID: f.path})
 	}
-	slices.SortFunc(out, func(a, b op.Split) int { return strings.Compare(a.ID, b.ID) })
+	sorting.By(out, func(a, b op.Split) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
 }

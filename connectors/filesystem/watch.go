@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 const (
@@ -82,7 +84,7 @@ func (w *watch) scan(now time.Time) error {
 		}
 	}
 	w.seen = there
-	slices.SortFunc(w.queue, func(a, b file) int {
+	sorting.By(w.queue, func(a, b file) int {
 		return cmp.Or(cmp.Compare(a.modified, b.modified), strings.Compare(a.path, b.path))
 	})
 	w.queue = w.queue[:min(len(w.queue), queueMax)]

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/op"
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // ackCount entries are acknowledged at a time: about a millisecond of the server's.
@@ -107,7 +107,7 @@ func (c *consumer) close(epoch stream.Epoch) ([]byte, error) {
 			at = append(at, readingAt{r, id})
 		}
 	}
-	slices.SortFunc(at, func(a, b readingAt) int {
+	sorting.By(at, func(a, b readingAt) int {
 		return cmp.Or(strings.Compare(a.Consumer, b.Consumer), strings.Compare(a.Stream, b.Stream))
 	})
 	return json.Marshal(at)

@@ -11,10 +11,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // File is a Store in a directory, which may be on NFS or CIFS.
@@ -284,7 +285,7 @@ func (f *File) List(ctx context.Context, prefix string) ([]Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", prefix, kindOf(err))
 	}
-	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	sorting.By(infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
 	return infos, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Config says when checkpoints are taken and kept.
@@ -107,7 +108,7 @@ func NewCoordinator(cfg Config, completed []*Manifest, used stream.Epoch) *Coord
 	cfg.MaxConcurrent, cfg.Retained = max(cfg.MaxConcurrent, 1), max(cfg.Retained, 1)
 	c := &Coordinator{cfg: cfg, lastRef: map[string]stream.Epoch{}, doubtful: map[stream.Epoch]bool{}, tasks: map[Task]*task{}}
 	c.completed = slices.Clone(completed)
-	slices.SortFunc(c.completed, func(a, b *Manifest) int {
+	sorting.By(c.completed, func(a, b *Manifest) int {
 		return cmp.Or(cmp.Compare(a.Leader, b.Leader), cmp.Compare(a.Epoch, b.Epoch))
 	})
 	for _, m := range c.completed {
@@ -362,7 +363,7 @@ func (c *Coordinator) triggerRoots(p *pending) []Command {
 	if len(roots) == 0 {
 		return nil
 	}
-	slices.SortFunc(roots, compareTasks)
+	sorting.By(roots, compareTasks)
 	path := ""
 	if p.request != nil {
 		path = p.request.Path
@@ -502,6 +503,6 @@ func (c *Coordinator) runningTasks() []Task {
 			out = append(out, id)
 		}
 	}
-	slices.SortFunc(out, compareTasks)
+	sorting.By(out, compareTasks)
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Manifest lists all that a checkpoint or savepoint consists of. It is written last: who can read it can restore.
@@ -152,9 +153,9 @@ func (m *Manifest) Operator(id string) *OperatorState {
 
 // sort brings operators and tasks into their order, so that equal checkpoints are equal bytes.
 func (m *Manifest) sort() {
-	slices.SortFunc(m.Operators, func(a, b OperatorState) int { return cmp.Compare(a.ID, b.ID) })
+	sorting.By(m.Operators, func(a, b OperatorState) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range m.Operators {
-		slices.SortFunc(m.Operators[i].Tasks, func(a, b TaskState) int { return cmp.Compare(a.Index, b.Index) })
+		sorting.By(m.Operators[i].Tasks, func(a, b TaskState) int { return cmp.Compare(a.Index, b.Index) })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Status is what a checkpoint came to.
@@ -59,7 +60,7 @@ func (c *Coordinator) History() []Record {
 		out = append(out, r)
 	}
 	out = append(slices.Clone(c.history), out...)
-	slices.SortStableFunc(out, func(a, b Record) int { return int(int64(b.Epoch) - int64(a.Epoch)) })
+	sorting.StableBy(out, func(a, b Record) int { return int(int64(b.Epoch) - int64(a.Epoch)) })
 	return out
 }
 

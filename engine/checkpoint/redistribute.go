@@ -3,9 +3,9 @@ package checkpoint
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Part is the keyed state of a former task that a new one needs.
@@ -53,7 +53,7 @@ func Redistribute(o *OperatorState, parallelism int) ([]Assignment, error) {
 		to.Committables = append(to.Committables, t.Committables...)
 	}
 	for i := range out {
-		slices.SortStableFunc(out[i].Committables, func(a, b Committable) int { return cmp.Compare(a.Epoch, b.Epoch) })
+		sorting.StableBy(out[i].Committables, func(a, b Committable) int { return cmp.Compare(a.Epoch, b.Epoch) })
 	}
 	assignSplits(o, out)
 	return out, nil
@@ -100,7 +100,7 @@ func assignSplits(o *OperatorState, out []Assignment) {
 			}
 		}
 	}
-	slices.SortFunc(rest, func(a, b Split) int { return cmp.Compare(a.ID, b.ID) })
+	sorting.By(rest, func(a, b Split) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range out {
 		for len(rest) > 0 && len(out[i].Splits) < share(i) {
 			out[i].Splits = append(out[i].Splits, rest[0])

@@ -2,9 +2,9 @@ package expr
 
 import (
 	"cmp"
-	"slices"
 
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Program is a list of compiled expressions over one input schema. It is not safe for concurrent use.
@@ -170,7 +170,7 @@ func (c *compiler) filter(e *Expr) (*Filter, *scope, error) {
 		return nil, nil, err
 	}
 	// What is dense costs little and cannot fail, so it goes first.
-	slices.SortStableFunc(f.conds, func(a, b filterCond) int { return cmp.Compare(bitWord(!a.n.dense), bitWord(!b.n.dense)) })
+	sorting.StableBy(f.conds, func(a, b filterCond) int { return cmp.Compare(bitWord(!a.n.dense), bitWord(!b.n.dense)) })
 	f.ev.width = c.width
 	return f, s, nil
 }

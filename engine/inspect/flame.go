@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Frame is a function in a flame graph: Value are the milliseconds of CPU time in it and in what it called.
@@ -171,7 +173,7 @@ func (f *Frame) child(name string) *Frame {
 // finish makes nanoseconds milliseconds, and sorts.
 func (f *Frame) finish() {
 	f.Value /= 1e6
-	slices.SortStableFunc(f.Children, func(a, b *Frame) int { return cmp.Compare(b.Value, a.Value) })
+	sorting.StableBy(f.Children, func(a, b *Frame) int { return cmp.Compare(b.Value, a.Value) })
 	if f.Children == nil {
 		f.Children = []*Frame{}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/schedule"
 	"github.com/bramble-stream/bramble/engine/serve"
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -99,7 +100,7 @@ func (c *cluster) sortedMembers() []*member {
 	for _, m := range c.members {
 		all = append(all, m)
 	}
-	slices.SortFunc(all, func(a, b *member) int {
+	sorting.By(all, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.info.DataAddress, b.info.DataAddress), cmp.Compare(a.info.TaskmanagerId, b.info.TaskmanagerId))
 	})
 	return all

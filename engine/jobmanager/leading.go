@@ -231,7 +231,7 @@ func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return false, nil
+		return false, nil //nolint:nilerr // whoever asked has ended
 	case tries.pause == 0 && errors.Is(err, blob.ErrPermanent):
 		return false, fmt.Errorf("checkpoint storage %s: this jobmanager cannot write there: %w", jm.cfg.CheckpointDir, err)
 	default:

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bramble-stream/bramble/engine/job"
+	"github.com/bramble-stream/bramble/internal/sorting"
 	pb "github.com/bramble-stream/bramble/proto/bramble/v1"
 )
 
@@ -123,7 +124,7 @@ func (r *running) hasTask(f job.Failure) bool {
 // sortedHealth has those with an error first.
 func (r *running) sortedHealth() []*pb.Health {
 	all := slices.Clone(r.health)
-	slices.SortStableFunc(all, func(a, b *pb.Health) int {
+	sorting.StableBy(all, func(a, b *pb.Health) int {
 		switch {
 		case a.Error != "" && b.Error == "":
 			return -1

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/stream"
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 const (
@@ -152,7 +153,7 @@ func (r *Report) Add(o Report, most int) {
 func (r *Report) Empty() bool { return len(r.Late) == 0 && len(r.Bad) == 0 }
 
 func newest(all []Rejection, most int) []Rejection {
-	slices.SortStableFunc(all, func(a, b Rejection) int {
+	sorting.StableBy(all, func(a, b Rejection) int {
 		switch {
 		case a.At < b.At:
 			return -1

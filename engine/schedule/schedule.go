@@ -9,6 +9,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Vertex is a vertex to place.
@@ -76,7 +78,7 @@ func Place(vertices []Vertex, tms []TaskManager, former ...string) (Placement, e
 // takeSlots picks n slots. The caller has made sure that there are as many.
 func takeSlots(n int, tms []TaskManager) []string {
 	left := slices.Clone(tms)
-	slices.SortFunc(left, func(a, b TaskManager) int { return cmp.Compare(a.ID, b.ID) })
+	sorting.By(left, func(a, b TaskManager) int { return cmp.Compare(a.ID, b.ID) })
 	given := make([]int, len(left))
 	slots := make([]string, 0, n)
 	for range n {

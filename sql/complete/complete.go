@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bramble-stream/bramble/engine/op"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Catalog is what there is beside the script.
@@ -207,7 +208,7 @@ func (s *site) options(from int, insert func(string) string) []Item {
 	}
 	// Those that a table cannot do without come first.
 	all := slices.Clone(c.Options)
-	slices.SortStableFunc(all, func(a, b op.Option) int { return cmp.Compare(rank(a), rank(b)) })
+	sorting.StableBy(all, func(a, b op.Option) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, o := range append(all, s.catalog.TableOptions...) {
 		detail := o.Doc
 		if o.Required {
@@ -241,7 +242,7 @@ func (s *site) values(key string, from int) []Item {
 			}
 			items = append(items, Item{name, Connector, what, name})
 		}
-		slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(a.Label, b.Label) })
+		sorting.By(items, func(a, b Item) int { return cmp.Compare(a.Label, b.Label) })
 		return items
 	}
 	var known []op.Option

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bramble-stream/bramble/engine/vec"
+	"github.com/bramble-stream/bramble/internal/sorting"
 	"github.com/bramble-stream/bramble/sql/parse"
 )
 
@@ -71,7 +72,7 @@ func Tables(script string, o Options) ([]TableInfo, error) {
 		}
 		all = append(all, info)
 	}
-	slices.SortFunc(all, func(a, b TableInfo) int { return strings.Compare(a.Name, b.Name) })
+	sorting.By(all, func(a, b TableInfo) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 

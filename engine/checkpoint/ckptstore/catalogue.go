@@ -14,6 +14,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/checkpoint"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 const (
@@ -136,7 +137,7 @@ func Entries(ctx context.Context, root blob.Store) ([]Entry, []SkippedEntry, err
 			done = id
 		}
 	}
-	slices.SortStableFunc(entries, func(a, b Entry) int {
+	sorting.StableBy(entries, func(a, b Entry) int {
 		if a.SubmittedMS != b.SubmittedMS {
 			if a.SubmittedMS < b.SubmittedMS {
 				return -1

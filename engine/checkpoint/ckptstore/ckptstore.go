@@ -30,6 +30,7 @@ import (
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/checkpoint"
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // ErrNone says that there is no checkpoint to begin with.
@@ -197,7 +198,7 @@ func (s *Store) Find(ctx context.Context) (*Found, error) {
 	if len(f.Manifests) == 0 && len(incomplete) > 0 {
 		f.Manifests, f.LastResort = incomplete, true
 	}
-	slices.SortFunc(f.Manifests, func(a, b *checkpoint.Manifest) int {
+	sorting.By(f.Manifests, func(a, b *checkpoint.Manifest) int {
 		if a.Newer(b) {
 			return -1
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/bramble-stream/bramble/engine/state"
 	"github.com/bramble-stream/bramble/engine/stream"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // Incremental snapshots list a base and the runs since: the base is all files of the database at one snapshot, a run is what one flush of
@@ -446,7 +447,7 @@ func (c *chain) takeUp(dir string, list []os.DirEntry) (runs []string, names map
 	if len(g.base) == 0 {
 		return nil, names, os.RemoveAll(g.dir)
 	}
-	slices.SortFunc(g.runs, func(a, b state.SnapshotFile) int { return cmp.Compare(place(a.Name), place(b.Name)) })
+	sorting.By(g.runs, func(a, b state.SnapshotFile) int { return cmp.Compare(place(a.Name), place(b.Name)) })
 	for _, r := range g.runs {
 		runs = append(runs, filepath.Join(g.dir, r.Name))
 		c.mu.seq = max(c.mu.seq, place(r.Name))

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/bramble-stream/bramble/engine/state"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // While all state is in its operator's memory nobody reads a store: it is there for checkpoints only. Such a store keeps its database empty and makes
@@ -243,7 +244,7 @@ func (s *Store) writeRun(path string) (size int64, err error) {
 }
 
 func (d *direct) writeTo(t *sstable.Writer, sorted []order) error {
-	slices.SortStableFunc(d.dead, func(a, b deletion) int { return bytes.Compare(a.start, b.start) })
+	sorting.StableBy(d.dead, func(a, b deletion) int { return bytes.Compare(a.start, b.start) })
 	var active []deletion
 	rest := d.dead
 	for n, o := range sorted {

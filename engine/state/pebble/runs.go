@@ -15,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 const (
@@ -43,7 +45,7 @@ func (s *Store) mergeRuns(runs []string, opts *cpebble.Options) error {
 			return fmt.Errorf("open run %s: %w", filepath.Base(path), err)
 		}
 	}
-	slices.SortFunc(m.dead, func(a, b tombstone) int { return bytes.Compare(a.start, b.start) })
+	sorting.By(m.dead, func(a, b tombstone) int { return bytes.Compare(a.start, b.start) })
 	bounds := m.bounds(min(mergersMax, max(len(runs)/2, 1)))
 	outs := make([][]string, len(bounds)-1)
 	var g errgroup.Group

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bramble-stream/bramble/engine/rest"
+	"github.com/bramble-stream/bramble/internal/sorting"
 )
 
 // topPage is what bramble top shows, and what keys do to it. It does no I/O.
@@ -218,7 +219,7 @@ func (p *topPage) table() topTable {
 	}
 	l := p.level()
 	if by := p.sorted[l] - 1; by >= 0 && by < len(t.columns) {
-		slices.SortStableFunc(t.rows, func(a, b topRow) int { // the highest number first
+		sorting.StableBy(t.rows, func(a, b topRow) int { // the highest number first
 			return cmp.Or(cmp.Compare(b.cells[by].value, a.cells[by].value), cmp.Compare(a.cells[by].text, b.cells[by].text))
 		})
 	}
