@@ -7,11 +7,13 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
 	"github.com/bramble-stream/bramble/engine/blob"
 	"github.com/bramble-stream/bramble/engine/checkpoint"
+	"github.com/bramble-stream/bramble/engine/stream"
 )
 
 // disk is checkpoint storage as it really is, without the faults on the way there.
@@ -89,6 +91,29 @@ type process struct {
 	epoch uint64 // as a leader
 	fault *blob.Faulty
 	store blob.Store
+	// frozenUntil is when it goes on with what it was doing, and believes what it believed: it was suspended, or its machine was swapping.
+	frozenUntil stream.Time
+}
+
+// after is world.after for what the process does by itself.
+func (p *process) after(ms int64, name string, f func()) {
+	p.w.after(ms, name, func() { p.awake(name, f) })
+}
+
+// awake has f happen as soon as the process is not frozen, in the order in which things came.
+func (p *process) awake(name string, f func()) {
+	if p.frozenUntil > p.w.now {
+		p.w.after(p.frozenUntil-p.w.now, name, func() { p.awake(name, f) })
+		return
+	}
+	f()
+}
+
+// thaw is where a process may have been frozen in the middle of something: before a request goes out, and before its answer is read.
+func (p *process) thaw() {
+	if d := p.frozenUntil - p.w.now; d > 0 {
+		_ = p.w.sleep(context.Background(), time.Duration(d)*time.Millisecond)
+	}
 }
 
 func (w *world) newProcess(id string) *process {
@@ -119,6 +144,8 @@ type view struct {
 }
 
 func (v *view) Put(ctx context.Context, name string, c blob.Content) error {
+	v.p.thaw()
+	defer v.p.thaw()
 	if v.p.dead && v.p.w.oneIn(2) {
 		return errDead
 	}
@@ -126,6 +153,8 @@ func (v *view) Put(ctx context.Context, name string, c blob.Content) error {
 }
 
 func (v *view) CreateExclusive(ctx context.Context, name string, b []byte) error {
+	v.p.thaw()
+	defer v.p.thaw()
 	if v.p.dead {
 		switch v.p.w.rng.IntN(3) {
 		case 0:
@@ -138,6 +167,8 @@ func (v *view) CreateExclusive(ctx context.Context, name string, b []byte) error
 }
 
 func (v *view) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	v.p.thaw()
+	defer v.p.thaw()
 	if v.p.dead {
 		return nil, errDead
 	}
@@ -145,6 +176,8 @@ func (v *view) Open(ctx context.Context, name string, offset, length int64) (io.
 }
 
 func (v *view) List(ctx context.Context, prefix string) ([]blob.Info, error) {
+	v.p.thaw()
+	defer v.p.thaw()
 	if v.p.dead {
 		return nil, errDead
 	}
@@ -156,6 +189,8 @@ func (v *view) List(ctx context.Context, prefix string) ([]blob.Info, error) {
 }
 
 func (v *view) Delete(ctx context.Context, name string) error {
+	v.p.thaw()
+	defer v.p.thaw()
 	if v.p.dead && v.p.w.oneIn(2) {
 		return errDead
 	}

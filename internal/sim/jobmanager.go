@@ -57,10 +57,10 @@ func (w *world) startJobManager() {
 	w.jms = append(w.jms, j)
 	if w.oneIn(3) {
 		// Without manners: as when a living leader was taken for dead. It has to be as safe.
-		w.after(1, "lead", j.lead)
+		j.after(1, "lead", j.lead)
 		return
 	}
-	w.after(1, "stand by", j.standBy)
+	j.after(1, "stand by", j.standBy)
 }
 
 // standBy watches the lease until it stands still, and leads.
@@ -73,7 +73,7 @@ func (j *jobmanager) standBy() {
 	if j.dead {
 		return
 	}
-	j.w.after(j.w.between(200, 500), "stand by", func() {
+	j.after(j.w.between(200, 500), "stand by", func() {
 		if j.leader == nil {
 			j.standBy()
 		}
@@ -149,7 +149,7 @@ func (j *jobmanager) lead() {
 		return
 	}
 	if err != nil {
-		j.w.after(j.w.between(100, 500), "lead", j.lead)
+		j.after(j.w.between(100, 500), "lead", j.lead)
 		return
 	}
 	j.leads(l)
@@ -177,7 +177,7 @@ func (j *jobmanager) renew() {
 		j.crash(fenced)
 		return
 	}
-	j.w.after(j.w.between(200, 600), "renew", j.renew)
+	j.after(j.w.between(200, 600), "renew", j.renew)
 }
 
 // stop ends in order: whoever stands by need not wait.
@@ -209,7 +209,7 @@ func (j *jobmanager) recover() {
 		found = found.Without(&entries[0])
 	}
 	if err != nil {
-		j.w.after(j.w.between(100, 500), "find", j.recover)
+		j.after(j.w.between(100, 500), "find", j.recover)
 		return
 	}
 	if j.dead {
@@ -234,7 +234,7 @@ func (j *jobmanager) tick() {
 	if j.dead || j.job.State().Ended() {
 		return
 	}
-	j.w.after(j.w.between(30, 90), "tick", j.tick)
+	j.after(j.w.between(30, 90), "tick", j.tick)
 	if j.job.Deadline() <= j.now() {
 		j.apply(job.Tick{})
 	}
@@ -274,7 +274,7 @@ func (j *jobmanager) lost(s *session) {
 // prepare finds out what an attempt begins with, outside the loop.
 func (j *jobmanager) prepare(attempt int, want *checkpoint.Manifest) {
 	par := []int{sourceTasks, j.w.rng.IntN(3) + 1, 1}
-	j.w.after(j.w.delay(), "prepare", func() {
+	j.after(j.w.delay(), "prepare", func() {
 		if j.dead {
 			return
 		}
@@ -461,7 +461,7 @@ func (j *jobmanager) entered(s job.State) {
 	case job.Restarting, job.Failing, job.Cancelling, job.Failed, job.Canceled, job.Finished:
 		j.coordinate(checkpoint.Stopped{Reason: s.String()})
 		if s == job.Finished {
-			j.w.after(1, "clean up", j.finished)
+			j.after(1, "clean up", j.finished)
 		}
 		if s == job.Failed {
 			j.w.violate("%s: the job failed for good: %v", j.id, j.job.Failures())
@@ -477,7 +477,7 @@ func (j *jobmanager) finished() {
 		return
 	}
 	if j.io > 0 || !w.calm {
-		w.after(100, "clean up", j.finished)
+		j.after(100, "clean up", j.finished)
 		return
 	}
 	closed := w.closed
@@ -487,9 +487,9 @@ func (j *jobmanager) finished() {
 	case errors.Is(err, ckptstore.ErrFenced):
 		j.crash(fenced)
 	case err != nil:
-		w.after(500, "clean up", j.finished)
+		j.after(500, "clean up", j.finished)
 	case w.disk.leader() != j.epoch: // overtaken meanwhile: the next attempt will tell
-		w.after(100, "clean up", j.finished)
+		j.after(100, "clean up", j.finished)
 	case !closed:
 		// What others have on its way to storage comes to its end first.
 		w.closed = true
@@ -503,7 +503,7 @@ func (j *jobmanager) finished() {
 				t.sess.cut()
 			}
 		}
-		w.after(closingMS, "clean up", j.finished)
+		j.after(closingMS, "clean up", j.finished)
 	default:
 		w.stopped = true
 	}
@@ -604,7 +604,7 @@ func (j *jobmanager) coordinated(cmd checkpoint.Command) {
 // onStorage does something outside the loop and tells the coordinator.
 func (j *jobmanager) onStorage(name string, f func() checkpoint.Event) {
 	j.io++
-	j.w.after(j.w.delay(), name, func() {
+	j.after(j.w.delay(), name, func() {
 		if j.dead {
 			return
 		}
@@ -612,7 +612,7 @@ func (j *jobmanager) onStorage(name string, f func() checkpoint.Event) {
 		if j.dead {
 			return
 		}
-		j.w.after(j.w.delay(), name+" done", func() {
+		j.after(j.w.delay(), name+" done", func() {
 			if j.dead {
 				return
 			}
@@ -624,7 +624,7 @@ func (j *jobmanager) onStorage(name string, f func() checkpoint.Event) {
 				j.crash(fenced)
 			case checkpoint.Written:
 				if j.w.oneIn(4) {
-					j.w.after(1, "collect garbage", j.collect)
+					j.after(1, "collect garbage", j.collect)
 				}
 			}
 		})

@@ -227,7 +227,9 @@ func (w *world) checkStep() {
 				w.model.checkRestorable(c) // whoever completed it
 			}
 			for _, c := range j.coord.Completed() {
-				if c.Leader == j.epoch { // the former leader may have been deleting older ones
+				// The former leader may have been deleting older ones: the manifest first, so that what it lists is there as long as it is.
+				_, there := w.disk.objects[fmt.Sprintf("%s/chk-%d/manifest", jobID, c.Epoch)]
+				if c.Leader == j.epoch || there {
 					w.model.checkRestorable(c)
 				}
 			}

@@ -47,15 +47,16 @@ func TestSeeds(t *testing.T) {
 		total.Fenced += r.Fenced
 		total.TakenOver += r.TakenOver
 		total.Faults += r.Faults
+		total.Frozen += r.Frozen
 		if r.Err != nil {
 			failed++
 			t.Errorf("%v\nreplay with: go test ./internal/sim -run TestSeeds -seed=%d", r.Err, seed)
 		}
 		return failed < 3
 	})
-	t.Logf("%d seeds: %d events, %d checkpoints, %d restores, %d leaders, %d of them fenced, %d that took over, %d faults",
-		n, total.Events, total.Completed, total.Restores, total.Leaders, total.Fenced, total.TakenOver, total.Faults)
-	if failed == 0 && (total.Completed < int(n) || total.Restores < int(n) || total.Fenced == 0 || total.TakenOver < int(n)) {
+	t.Logf("%d seeds: %d events, %d checkpoints, %d restores, %d leaders, %d of them fenced, %d that took over, %d faults, %d of them freezes",
+		n, total.Events, total.Completed, total.Restores, total.Leaders, total.Fenced, total.TakenOver, total.Faults, total.Frozen)
+	if failed == 0 && (total.Completed < int(n) || total.Restores < int(n) || total.Fenced == 0 || total.TakenOver < int(n) || total.Frozen < int(n)/4) {
 		t.Error("too little happens for this to be a test")
 	}
 }

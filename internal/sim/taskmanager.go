@@ -27,9 +27,15 @@ type session struct {
 func (s *session) up(name string, f func(*jobmanager)) {
 	s.upAt = max(s.upAt, s.w.now+s.w.delay())
 	s.w.after(s.upAt-s.w.now, name, func() {
-		if s.open && s.jm.alive() {
-			f(s.jm)
+		if !s.open {
+			return
 		}
+		// What has arrived at one who is frozen is read when it wakes, before it hears that the connection is gone.
+		s.jm.awake(name, func() {
+			if s.jm.alive() && (s.open || s.jm.sess[s.tm.id] == s) {
+				f(s.jm)
+			}
+		})
 	})
 }
 
@@ -47,7 +53,9 @@ func (s *session) cut() {
 		return
 	}
 	s.open = false
-	s.w.after(s.w.between(0, 1000), "jobmanager notices", func() { s.jm.lost(s) })
+	s.w.after(s.w.between(0, 1000), "jobmanager notices", func() {
+		s.jm.awake("jobmanager notices", func() { s.jm.lost(s) })
+	})
 	s.w.after(s.w.between(0, 1500), "taskmanager notices", func() { s.tm.left(s) })
 }
 
@@ -96,7 +104,7 @@ func (t *taskmanager) connect() {
 	}
 	var known []*jobmanager
 	for _, j := range t.w.jms {
-		if j.alive() && j.coord != nil && j.epoch >= t.seen && !t.w.apart(t.id, j.id) {
+		if j.alive() && j.frozenUntil <= t.w.now && j.coord != nil && j.epoch >= t.seen && !t.w.apart(t.id, j.id) {
 			known = append(known, j)
 		}
 	}

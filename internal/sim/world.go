@@ -59,6 +59,8 @@ const (
 	lapseMS = 2000
 	// yearMS is by how much clocks are off that nobody has set.
 	yearMS = 365 * 24 * 3600 * 1000
+	// silenceMS is how long taskmanagers bear that they hear nothing.
+	silenceMS = 3000
 	// nestMax bounds how many slow storage operations overlap.
 	nestMax = 3
 )
@@ -67,8 +69,8 @@ const (
 type Result struct {
 	Seed   uint64
 	Events int
-	// Completed, Restores, Leaders and Fenced count what happened, to know that faults did happen.
-	Completed, Restores, Leaders, Fenced, TakenOver, Faults int
+	// Completed, Restores, Leaders, Fenced and the others count what happened, to know that faults did happen.
+	Completed, Restores, Leaders, Fenced, TakenOver, Faults, Frozen int
 	// Hash is of all that happened: equal seeds have equal ones.
 	Hash uint64
 	// Err is the violation, with the last events; nil for none.
@@ -266,7 +268,7 @@ func (w *world) fault() {
 	if lead := w.leading(); lead != nil && w.oneIn(2) {
 		jm = lead
 	}
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(10) {
 	case 0, 1:
 		tm.crash()
 	case 2:
@@ -303,7 +305,27 @@ func (w *world) fault() {
 		w.note("clock of %s jumps to %+d ms", jm.id, jm.offset)
 	case 8: // one task fails by itself
 		tm.failSome()
+	case 9:
+		w.freeze(jm)
 	}
+}
+
+// freeze stops a jobmanager for a while: it wakes with what it believed, in the middle of what it did. Taskmanagers leave one that is silent.
+func (w *world) freeze(jm *jobmanager) {
+	if jm.dead || jm.frozenUntil > w.now {
+		return
+	}
+	ms := w.between(200, 8000)
+	jm.frozenUntil = w.now + ms
+	w.Frozen++
+	w.note("%s is frozen for %d ms", jm.id, ms)
+	w.after(silenceMS, "silence", func() {
+		for _, t := range w.tms {
+			if s := t.sess; s != nil && s.jm == jm && jm.frozenUntil > w.now {
+				s.cut()
+			}
+		}
+	})
 }
 
 // leading is the one that leads, nil if it is gone.
