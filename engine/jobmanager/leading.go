@@ -205,6 +205,8 @@ func (jm *JobManager) sight(l ckptstore.Lease) checkpoint.Sight {
 type takes struct {
 	pause time.Duration
 	next  time.Time
+	// stood: this jobmanager has stood by, so that storage was there when it began.
+	stood bool
 }
 
 func (t *takes) due(now time.Time) bool { return !now.Before(t.next) }
@@ -217,7 +219,7 @@ func (t *takes) failed(now time.Time) time.Duration {
 }
 
 // take tries to take the epoch. taken is false when somebody else was quicker, or storage did not let it happen: then nobody can tell whose it is, and the same
-// epoch is tried again a little later. Whoever has it by then makes it the next one. What is refused for good at the first attempt is an error.
+// epoch is tried again a little later. Whoever has it by then makes it the next one. What is refused for good to one who has just begun is an error.
 func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch uint64, former ckptstore.Lease, tries *takes) (taken bool, err error) {
 	nonce, err := jm.random16()
 	if err != nil {
@@ -232,7 +234,7 @@ func (jm *JobManager) take(ctx context.Context, watch *checkpoint.Standby, epoch
 	case err == nil:
 	case ctx.Err() != nil:
 		return false, nil //nolint:nilerr // whoever asked has ended
-	case tries.pause == 0 && errors.Is(err, blob.ErrPermanent):
+	case tries.pause == 0 && !tries.stood && errors.Is(err, blob.ErrPermanent):
 		return false, fmt.Errorf("checkpoint storage %s: this jobmanager cannot write there: %w", jm.cfg.CheckpointDir, err)
 	default:
 		pause := tries.failed(jm.now())
