@@ -44,7 +44,7 @@ func newSaved(t *testing.T, local map[string]string) *saved {
 	}
 	log := &syncBuffer{}
 	tm := &TaskManager{cfg: Config{Log: slog.New(slog.NewTextHandler(log, nil)), Clock: task.SystemClock{}}}
-	d := &durables{tm: tm, store: store, own: true}
+	d := &durables{tm: tm, store: store, own: true, present: newPresent()}
 	d.mu.triggers, d.mu.changed = map[stream.Epoch]*pb.TriggerCheckpoint{}, make(chan struct{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	j := &jobRun{
