@@ -123,7 +123,8 @@ func (s *Store) openDB() (err error) {
 	return err
 }
 
-// pebble sizes Pebble's options from the budget: a quarter each for the active memtable and one being flushed, the rest for blocks.
+// pebble sizes Pebble's options from the budget: a quarter each for the active memtable and one being flushed, the rest for blocks. Pebble takes memtables
+// out of the cache's size, so the cache is given all of it.
 func (s *Store) pebble() (*cpebble.Options, *cpebble.Cache) {
 	o := s.o
 	mem := o.MemoryBytes
@@ -131,7 +132,7 @@ func (s *Store) pebble() (*cpebble.Options, *cpebble.Cache) {
 		mem = DefaultMemoryBytes
 	}
 	mem = max(mem, MinMemoryBytes)
-	cache := cpebble.NewCache(mem / 2)
+	cache := cpebble.NewCache(mem)
 	opts := &cpebble.Options{
 		FS:         stateFS{o.FS, s.h},
 		Cache:      cache,
@@ -161,7 +162,10 @@ func (s *Store) pebble() (*cpebble.Options, *cpebble.Cache) {
 		l.FilterPolicy = bloom.FilterPolicy(10)
 		l.FilterType = cpebble.TableFilter
 	}
-	opts.TargetFileSizes[0] = 2 << 20
+	// Small tables at every level: a table's filter is one block, which has to fit into a part of the cache.
+	for i := range opts.TargetFileSizes {
+		opts.TargetFileSizes[i] = 2 << 20
+	}
 	opts.EnsureDefaults()
 	return opts, cache
 }
