@@ -87,21 +87,14 @@ func (s *session) current() (paho.Client, *conn, <-chan struct{}) {
 	return s.mu.client, s.mu.conn, s.mu.changed
 }
 
-// answerMax is how long the broker may take to answer a ping before it counts as out of reach.
-const answerMax = time.Second
-
-// reaches reports whether there is a connection, subscribed, whose broker answers. One that is not read, because the task has chunks to take first, brings
-// nothing either.
+// reaches reports whether there is a connection, subscribed, whose broker has answered the last ping. One that is not read, because the task has chunks to
+// take first, brings nothing either.
 func (s *session) reaches() bool {
 	s.mu.Lock()
 	c := s.mu.conn
 	up := s.mu.up
 	s.mu.Unlock()
-	if c == nil || !up || c.blocked.Load() {
-		return false
-	}
-	since := c.awaiting.Load()
-	return since == 0 || time.Now().UnixMilli()-since <= answerMax.Milliseconds()
+	return c != nil && up && !c.blocked.Load() && c.awaiting.Load() == 0
 }
 
 func (s *session) setCurrent(client paho.Client, c *conn) {
