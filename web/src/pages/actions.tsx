@@ -21,18 +21,18 @@ export function Actions({ job }: { job: Job }) {
   const group = useRef<HTMLDivElement>(null)
   if (session.readOnly) return <p class="muted small" style={{ maxWidth: '56ch' }}>{readOnlyWhy(session)}</p>
   const kinds: Kind[] = ended(job.state) ? ['restart'] : ['savepoint', 'rescale', 'restart', 'stop', 'cancel']
-  const close = () => {
-    const opened = open && labels[open]
-    setOpen(undefined)
+  // The event comes a little after the dialog has closed: by then another one may be open.
+  const close = (kind: Kind) => {
+    setOpen((now) => (now === kind ? undefined : now))
     // The button may have gone with the job.
     const buttons = [...(group.current?.querySelectorAll('button') ?? [])]
-    ;(buttons.find((b) => b.textContent === opened) ?? buttons[0])?.focus()
+    ;(buttons.find((b) => b.textContent === labels[kind]) ?? buttons[0])?.focus()
   }
   // The dialog is not the button's: it shows how a job ended when the button to end it has gone.
   return (
     <>
       <div class="row actions" role="group" aria-label="Actions" ref={group}>{kinds.map((k) => <Act key={k} job={job} action={k} session={session} onClick={() => setOpen(k)} />)}</div>
-      {open && <ActionDialog job={job} action={open} onClose={close} />}
+      {open && <ActionDialog key={open} job={job} action={open} onClose={() => close(open)} />}
     </>
   )
 }
